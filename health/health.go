@@ -1,0 +1,166 @@
+// Package health asks every backend now and then whether it still answers. It
+// is never on the path of a call: calls have the breaker. What it learns goes
+// into the status and wakes the catalog after trouble.
+package health
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// Options of the monitor. The zero value means the defaults.
+type Options struct {
+	// Interval between two probes of one backend. Default 30 s; every wait is
+	// varied by up to a tenth, so that many backends are not asked at once.
+	Interval time.Duration `yaml:"interval,omitempty" json:"interval,omitempty"`
+	// Timeout of one probe. Default 10 s.
+	Timeout time.Duration `yaml:"timeout,omitempty" json:"timeout,omitempty"`
+	// UnavailableAfter is the number of probes in a row without an answer after
+	// which a backend is unavailable. Default 3. A refused credential does not
+	// wait for it.
+	UnavailableAfter int `yaml:"unavailableAfter,omitempty" json:"unavailableAfter,omitempty"`
+}
+
+// Validate reports values out of range, with the fix.
+func (o Options) Validate() error {
+	switch {
+	case o.Interval < 0 || o.Interval > 0 && o.Interval < time.Second:
+		return fmt.Errorf("interval is %s: use 1s or more", o.Interval)
+	case o.Timeout < 0:
+		return fmt.Errorf("timeout is %s: use a positive duration", o.Timeout)
+	case o.UnavailableAfter < 0:
+		return fmt.Errorf("unavailableAfter is %d: use 1 or more", o.UnavailableAfter)
+	}
+	return nil
+}
+
+// WithDefaults returns the options with every default filled in.
+func (o Options) WithDefaults() Options {
+	o.Interval = cmp.Or(o.Interval, 30*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 10*time.Second)
+	o.UnavailableAfter = cmp.Or(o.UnavailableAfter, 3)
+	return o
+}
+
+// Backend is what the monitor needs of one backend.
+type Backend struct {
+	Name string
+	// Probe sends the cheapest request that shows whether the backend answers
+	// and accepts the credential.
+	Probe func(context.Context) error
+}
+
+// Verdict is what the probes of one backend have shown.
+type Verdict struct {
+	Asked    bool      // at least one probe has ended
+	Err      error     // of the last probe; nil: it was answered
+	Failures int       // probes in a row that ended with an error
+	At       time.Time // end of the last probe
+	Next     time.Time // when the next one is due
+	Took     time.Duration
+}
+
+// Monitor probes backends. Its methods are safe for concurrent use.
+type Monitor struct {
+	o        Options
+	backends map[string]*watch
+	after    func(name string, before, now Verdict)
+}
+
+type watch struct {
+	Backend
+	kick chan struct{}
+	mu   sync.Mutex
+	v    Verdict
+}
+
+// New returns a monitor of the given backends. after, when not nil, is told of
+// the end of every probe.
+func New(o Options, backends []Backend, after func(name string, before, now Verdict)) *Monitor {
+	m := &Monitor{o: o.WithDefaults(), backends: make(map[string]*watch, len(backends)), after: after}
+	for _, b := range backends {
+		m.backends[b.Name] = &watch{Backend: b, kick: make(chan struct{}, 1)}
+	}
+	return m
+}
+
+// Run probes until ctx ends, and returns when the last probe has ended. The
+// first probes start at once.
+func (m *Monitor) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, w := range m.backends {
+		wg.Go(func() { m.watch(ctx, w) })
+	}
+	wg.Wait()
+}
+
+// Kick asks for a probe of the backend now, as when its breaker opens. Kicks
+// during a probe are one more probe, however many.
+func (m *Monitor) Kick(name string) {
+	if w := m.backends[name]; w != nil {
+		select {
+		case w.kick <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// Verdict returns what is known of a backend.
+func (m *Monitor) Verdict(name string) Verdict {
+	w := m.backends[name]
+	if w == nil {
+		return Verdict{}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.v
+}
+
+// UnavailableAfter is the configured number of failures in a row.
+func (m *Monitor) UnavailableAfter() int { return m.o.UnavailableAfter }
+
+func (m *Monitor) watch(ctx context.Context, w *watch) {
+	for {
+		m.probe(ctx, w)
+		t := time.NewTimer(time.Until(m.Verdict(w.Name).Next))
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return
+		case <-w.kick:
+			t.Stop()
+		case <-t.C:
+		}
+	}
+}
+
+func (m *Monitor) probe(ctx context.Context, w *watch) {
+	began := time.Now()
+	pctx, cancel := context.WithTimeout(ctx, m.o.Timeout)
+	err := w.Probe(pctx)
+	cancel()
+	if ctx.Err() != nil {
+		return // we are stopping: this says nothing about the backend
+	}
+	now := time.Now()
+	w.mu.Lock()
+	before := w.v
+	v := Verdict{Asked: true, Err: err, At: now, Took: now.Sub(began), Next: now.Add(vary(m.o.Interval))}
+	if err != nil {
+		v.Failures = before.Failures + 1
+	}
+	w.v = v
+	w.mu.Unlock()
+	if m.after != nil {
+		m.after(w.Name, before, v)
+	}
+}
+
+// vary spreads a wait by a tenth to both sides.
+func vary(d time.Duration) time.Duration {
+	return d - d/10 + time.Duration(rand.Int64N(int64(d)/5+1))
+}
