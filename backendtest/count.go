@@ -30,16 +30,22 @@ type Exchange struct {
 	Status     int         // 0 while it runs, and when no answer was begun
 }
 
+// entry is an exchange under way.
+type entry struct {
+	Exchange
+	inFlight bool
+}
+
 // counts is everything that the server remembers.
 type counts struct {
 	mu        sync.Mutex
-	log       []*Exchange
+	log       []*entry
 	requests  map[string]int
 	refused   map[string]int
 	byCred    map[string]int
 	creds     []string // in the order they were first seen
 	executed  map[string]int
-	last      map[string]*Exchange
+	last      map[string]*entry
 	total     int
 	inFlight  int
 	maxFlight int
@@ -53,7 +59,7 @@ type counts struct {
 func newCounts() *counts {
 	return &counts{
 		requests: map[string]int{}, refused: map[string]int{}, byCred: map[string]int{},
-		executed: map[string]int{}, last: map[string]*Exchange{},
+		executed: map[string]int{}, last: map[string]*entry{},
 		live: map[string]bool{}, dropped: map[string]bool{}, changed: make(chan struct{}),
 	}
 }
@@ -65,11 +71,11 @@ func (c *counts) touch() {
 }
 
 // begin notes a request that arrived.
-func (c *counts) begin(r *http.Request, m *Message) *Exchange {
-	x := &Exchange{
+func (c *counts) begin(r *http.Request, m *Message) *entry {
+	x := &entry{Exchange: Exchange{
 		At: time.Now(), HTTPMethod: r.Method, Method: m.Method, Name: m.Name, Credential: m.Credential,
 		Session: m.Session, Revision: m.Revision, Header: r.Header.Clone(), Body: bytes.Clone(m.Body[:min(len(m.Body), maxExchangeBody)]),
-	}
+	}}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.log) == maxExchanges {
@@ -86,6 +92,7 @@ func (c *counts) begin(r *http.Request, m *Message) *Exchange {
 		c.byCred[m.Credential]++
 	}
 	if takesPlace(m) {
+		x.inFlight = true
 		c.inFlight++
 		c.maxFlight = max(c.maxFlight, c.inFlight)
 	}
@@ -93,18 +100,42 @@ func (c *counts) begin(r *http.Request, m *Message) *Exchange {
 	return x
 }
 
-// end notes the status that went out.
-func (c *counts) end(x *Exchange, m *Message, status int) {
+// answered notes the head of an answer before the client can see it, so that a
+// client which has its answer finds it counted.
+func (c *counts) answered(x *entry, m *Message, status int, session string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	x.Took, x.Status = time.Since(x.At), status
-	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+	x.Status = status
+	accepted := status >= 200 && status < 300
+	switch {
+	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		c.refused[m.Method]++
-	}
-	if takesPlace(m) {
-		c.inFlight--
+	case accepted && m.Method == "initialize" && session != "":
+		c.opened++
+		c.live[session] = true
+	case accepted && m.Method == MethodDelete:
+		c.forget(m.Session)
 	}
 	c.touch()
+}
+
+// leave ends a request's place among those in flight.
+func (c *counts) leave(x *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if x.inFlight {
+		x.inFlight = false
+		c.inFlight--
+		c.touch()
+	}
+}
+
+// end notes that nothing more happens to the request.
+func (c *counts) end(x *entry) {
+	c.leave(x)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	x.Took = time.Since(x.At)
 }
 
 // takesPlace reports whether a request counts as work in flight: standing
@@ -120,26 +151,21 @@ func (c *counts) execution(name string) {
 	c.touch()
 }
 
-func (c *counts) open(session string) {
+// drop notes that the server forgot a session.
+func (c *counts) drop(session string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.opened++
-	c.live[session] = true
+	c.forget(session)
+	c.dropped[session] = true
 	c.touch()
 }
 
-// gone notes the end of a session, by its client or by a fault.
-func (c *counts) gone(session string, dropped bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// forget notes the end of a session. The lock is held.
+func (c *counts) forget(session string) {
 	if c.live[session] {
 		delete(c.live, session)
 		c.closed++
 	}
-	if dropped {
-		c.dropped[session] = true
-	}
-	c.touch()
 }
 
 func (c *counts) isDropped(session string) bool {
@@ -173,128 +199,4 @@ func (c *counts) wait(ctx context.Context, cond func() bool) error {
 			return ctx.Err()
 		}
 	}
-}
-
-func get[T any](c *counts, read func() T) T {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return read()
-}
-
-// Requests is how many requests of a method arrived, refused and faulty ones
-// included; of all methods when it is empty. Notifications count too.
-func (s *Server) Requests(method string) int {
-	return get(s.counts, func() int {
-		if method == "" {
-			return s.counts.total
-		}
-		return s.counts.requests[method]
-	})
-}
-
-// Refused is how many requests of a method were answered 401 or 403, by policy
-// or by fault; of all methods when it is empty.
-func (s *Server) Refused(method string) int {
-	return get(s.counts, func() int {
-		if method != "" {
-			return s.counts.refused[method]
-		}
-		sum := 0
-		for _, n := range s.counts.refused {
-			sum += n
-		}
-		return sum
-	})
-}
-
-// Executions is how often a tool's function ran, a prompt (by its name) or a
-// resource (by its URI) was read, or "completion/complete" was answered. Of
-// everything when name is empty.
-func (s *Server) Executions(name string) int {
-	return get(s.counts, func() int {
-		if name != "" {
-			return s.counts.executed[name]
-		}
-		sum := 0
-		for _, n := range s.counts.executed {
-			sum += n
-		}
-		return sum
-	})
-}
-
-// ByToken is how many requests carried the n-th credential, from 1: in the
-// order the issuer minted them with WithBearer, else in the order the server
-// first saw them.
-func (s *Server) ByToken(n int) int {
-	if s.cfg.issuer != nil {
-		return s.ByCredential(s.cfg.issuer.Token(n))
-	}
-	return get(s.counts, func() int {
-		if n < 1 || n > len(s.counts.creds) {
-			return 0
-		}
-		return s.counts.byCred[s.counts.creds[n-1]]
-	})
-}
-
-// ByCredential is how many requests carried this token or, where the
-// credential is no bearer token, this header value.
-func (s *Server) ByCredential(credential string) int {
-	return get(s.counts, func() int { return s.counts.byCred[credential] })
-}
-
-// Credentials are the credentials seen, in the order of their first request.
-func (s *Server) Credentials() []string {
-	return get(s.counts, func() []string { return slices.Clone(s.counts.creds) })
-}
-
-// Sessions is how many sessions were opened (revisions before 2026-07-28).
-func (s *Server) Sessions() int { return get(s.counts, func() int { return s.counts.opened }) }
-
-// SessionsClosed is how many sessions ended, by DELETE or by being dropped.
-func (s *Server) SessionsClosed() int { return get(s.counts, func() int { return s.counts.closed }) }
-
-// InFlight is how many requests are being handled, standing streams apart.
-func (s *Server) InFlight() int { return get(s.counts, func() int { return s.counts.inFlight }) }
-
-// MaxInFlight is the most that InFlight has been.
-func (s *Server) MaxInFlight() int { return get(s.counts, func() int { return s.counts.maxFlight }) }
-
-// Last is the latest request of a method. Ok is false when there was none.
-func (s *Server) Last(method string) (x Exchange, ok bool) {
-	s.counts.mu.Lock()
-	defer s.counts.mu.Unlock()
-	last, ok := s.counts.last[method]
-	if !ok {
-		return Exchange{}, false
-	}
-	return *last, true
-}
-
-// Exchanges are the latest requests, oldest first; at most 10,000 are kept.
-func (s *Server) Exchanges() []Exchange {
-	return get(s.counts, func() []Exchange {
-		all := make([]Exchange, len(s.counts.log))
-		for i, x := range s.counts.log {
-			all[i] = *x
-		}
-		return all
-	})
-}
-
-// WaitRequests blocks until n requests of a method (any, when empty) have
-// arrived, or ctx ends.
-func (s *Server) WaitRequests(ctx context.Context, method string, n int) error {
-	return s.counts.wait(ctx, func() bool {
-		if method == "" {
-			return s.counts.total >= n
-		}
-		return s.counts.requests[method] >= n
-	})
-}
-
-// WaitInFlight blocks until exactly n requests are being handled, or ctx ends.
-func (s *Server) WaitInFlight(ctx context.Context, n int) error {
-	return s.counts.wait(ctx, func() bool { return s.counts.inFlight == n })
 }

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -78,7 +79,7 @@ func (g gate) handle(w http.ResponseWriter, r *http.Request, m *Message) bool {
 	case g.onlyModern():
 		return g.refuseLegacy(w, r, m)
 	case !g.servesModern() && (m.Modern() || m.Method == "server/discover"):
-		return g.refuseModern(w, m)
+		return g.refuseModern(w, r, m)
 	case m.Method == "initialize":
 		g.negotiate(r, m)
 		return false
@@ -126,12 +127,13 @@ func (g gate) versionData(requested string) map[string]any {
 	return data
 }
 
-func (g gate) refuseModern(w http.ResponseWriter, m *Message) bool {
+func (g gate) refuseModern(w http.ResponseWriter, r *http.Request, m *Message) bool {
 	switch g.legacy {
 	case LegacyJSON:
 		writeRPC(w, http.StatusBadRequest, Message{}.RPCError(codeLegacyRefusal, g.unsupportedText(), nil))
 	case LegacyMethodNotFound:
 		if m.Method != "server/discover" {
+			backdate(r, m)
 			return false
 		}
 		writeRPC(w, http.StatusOK, m.RPCError(codeMethodNotFound, "Method not found", nil))
@@ -170,6 +172,23 @@ func (g gate) negotiate(r *http.Request, m *Message) {
 	}
 	legacy := slices.DeleteFunc(g.supported(), modern)
 	params["protocolVersion"] = mustJSON(legacy[0])
+	body["params"] = mustJSON(params)
+	replaceBody(r, mustJSON(body))
+}
+
+// backdate takes from a request what a server of an elder revision does not
+// know, so that today's SDK treats it as that server would.
+func backdate(r *http.Request, m *Message) {
+	r.Header.Del("Mcp-Protocol-Version")
+	var body, params, meta map[string]json.RawMessage
+	if json.Unmarshal(m.Body, &body) != nil || json.Unmarshal(m.Params, &params) != nil ||
+		json.Unmarshal(params["_meta"], &meta) != nil {
+		return // nothing of 2026-07-28 is in it
+	}
+	maps.DeleteFunc(meta, func(key string, _ json.RawMessage) bool {
+		return strings.HasPrefix(key, "io.modelcontextprotocol/")
+	})
+	params["_meta"] = mustJSON(meta)
 	body["params"] = mustJSON(params)
 	replaceBody(r, mustJSON(body))
 }

@@ -2,20 +2,25 @@ package backendtest
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // host serves a handler at a place that can go down and come up again.
 type host struct {
 	place   *place
+	tls     *tls.Config // of the server; nil: plain
+	trust   *tls.Config // of its own clients
 	handler http.Handler
 	ctx     context.Context // ends with close
 	cancel  context.CancelFunc
+	conns   atomic.Int64
 
 	mu       sync.Mutex
 	server   *http.Server // nil while down
@@ -40,9 +45,13 @@ func (h *host) up() error {
 	if h.server != nil || h.closed {
 		return nil
 	}
+	var l net.Listener
 	l, err := h.place.open()
 	if err != nil {
 		return err
+	}
+	if h.tls != nil {
+		l = tls.NewListener(l, h.tls)
 	}
 	server := &http.Server{
 		Handler:           http.HandlerFunc(h.serve),
@@ -50,6 +59,7 @@ func (h *host) up() error {
 		ErrorLog:          log.New(io.Discard, "", 0),
 		BaseContext:       func(net.Listener) context.Context { return h.ctx },
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			h.conns.Add(1)
 			return context.WithValue(ctx, connKey{}, c)
 		},
 	}
@@ -122,7 +132,7 @@ func (h *host) close(hook func()) {
 // client makes an http.Client that reaches this host, whose idle connections
 // end with the host.
 func (h *host) client() *http.Client {
-	t := &http.Transport{DialContext: h.place.dial, DisableCompression: true}
+	t := &http.Transport{DialContext: h.place.dial, TLSClientConfig: h.trust, DisableCompression: true}
 	h.mu.Lock()
 	h.clients = append(h.clients, t)
 	h.mu.Unlock()

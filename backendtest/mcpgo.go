@@ -30,7 +30,7 @@ func newMCPGo(s *Server) *mcpGo {
 	if cfg.pageSize > 0 {
 		opts = append(opts, server.WithPaginationLimit(cfg.pageSize))
 	}
-	if len(cfg.resources) > 0 {
+	if len(cfg.resources)+len(cfg.templates) > 0 {
 		opts = append(opts, server.WithResourceCapabilities(false, true))
 	}
 	if len(cfg.prompts) > 0 {
@@ -45,6 +45,9 @@ func newMCPGo(s *Server) *mcpGo {
 	e.addTools(cfg.tools)
 	for _, r := range cfg.resources {
 		e.addResource(r)
+	}
+	for _, r := range cfg.templates {
+		e.mcp.AddResourceTemplate(mcp.NewResourceTemplate(r.uri, r.uri), e.reader(r.text))
 	}
 	for _, p := range cfg.prompts {
 		e.addPrompt(p)
@@ -118,12 +121,16 @@ func (e *mcpGo) removeTools(names []string)        { e.mcp.DeleteTools(names...)
 
 func (e *mcpGo) addResource(r resource) {
 	e.mcp.AddResource(mcp.NewResource(r.uri, r.uri, mcp.WithMIMEType("text/plain")),
-		func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
-			e.s.counts.execution(r.uri)
-			return []mcp.ResourceContents{
-				mcp.TextResourceContents{URI: r.uri, MIMEType: "text/plain", Text: r.text},
-			}, nil
-		})
+		server.ResourceHandlerFunc(e.reader(r.text)))
+}
+
+func (e *mcpGo) reader(text string) func(context.Context, mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+	return func(_ context.Context, req mcp.ReadResourceRequest) ([]mcp.ResourceContents, error) {
+		e.s.counts.execution(req.Params.URI)
+		return []mcp.ResourceContents{
+			mcp.TextResourceContents{URI: req.Params.URI, MIMEType: "text/plain", Text: text},
+		}, nil
+	}
 }
 
 func (e *mcpGo) addPrompt(p prompt) {

@@ -51,6 +51,9 @@ func newOfficial(s *Server) *official {
 	for _, r := range cfg.resources {
 		e.addResource(r)
 	}
+	for _, r := range cfg.templates {
+		e.mcp.AddResourceTemplate(&mcp.ResourceTemplate{URITemplate: r.uri, Name: r.uri, MIMEType: "text/plain"}, e.reader(r.text))
+	}
 	for _, p := range cfg.prompts {
 		e.addPrompt(p)
 	}
@@ -134,13 +137,16 @@ func (e *official) setTools(stale []string, tools []Tool) {
 func (e *official) removeTools(names []string) { e.mcp.RemoveTools(names...) }
 
 func (e *official) addResource(r resource) {
-	e.mcp.AddResource(&mcp.Resource{URI: r.uri, Name: r.uri, MIMEType: "text/plain"},
-		func(context.Context, *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
-			e.s.counts.execution(r.uri)
-			return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
-				{URI: r.uri, MIMEType: "text/plain", Text: r.text},
-			}}, nil
-		})
+	e.mcp.AddResource(&mcp.Resource{URI: r.uri, Name: r.uri, MIMEType: "text/plain"}, e.reader(r.text))
+}
+
+func (e *official) reader(text string) mcp.ResourceHandler {
+	return func(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
+		e.s.counts.execution(req.Params.URI)
+		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
+			{URI: req.Params.URI, MIMEType: "text/plain", Text: text},
+		}}, nil
+	}
 }
 
 func (e *official) addPrompt(p prompt) {

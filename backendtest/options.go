@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,6 +31,7 @@ type config struct {
 	legacy    LegacyAnswer
 	tools     []Tool
 	resources []resource
+	templates []resource
 	prompts   []prompt
 	complete  CompletionFunc
 
@@ -43,6 +45,9 @@ type config struct {
 	handler      func(http.ResponseWriter, *http.Request, Message) bool
 	faults       []Fault
 	instructions string
+	challenge    *string
+	tls          bool
+	adjustTLS    []func(*tls.Config)
 }
 
 type resource struct{ uri, text string }
@@ -138,6 +143,12 @@ func WithTools(tools ...Tool) Option {
 // WithResource adds a text resource.
 func WithResource(uri, text string) Option {
 	return serverOption(func(c *config) { c.resources = append(c.resources, resource{uri, text}) })
+}
+
+// WithResourceTemplate adds a template (RFC 6570); every resource that matches
+// it has this text.
+func WithResourceTemplate(template, text string) Option {
+	return serverOption(func(c *config) { c.templates = append(c.templates, resource{template, text}) })
 }
 
 // WithPrompt adds a prompt of one user message. "{x}" in its text becomes the

@@ -23,6 +23,12 @@ func WithCredentialHeader(name string) Option {
 	return serverOption(func(c *config) { c.credential = name })
 }
 
+// WithChallenge replaces the WWW-Authenticate header of refusals by 401, for
+// instance to name resource metadata; with an empty value they have none.
+func WithChallenge(value string) Option {
+	return serverOption(func(c *config) { c.challenge = &value })
+}
+
 // WithRefuse asks a function about every request. It is given the JSON-RPC
 // method (or a Method constant) and returns the status to refuse with, zero to
 // accept. It comes before WithBearer and WithToken.
@@ -86,12 +92,15 @@ func (p *policy) refusal(r *http.Request, m *Message) (a answer, refused bool) {
 		return answer{}, false
 	}
 	switch {
+	case valid:
+		return p.scopeRefusal(m)
+	case p.cfg.challenge != nil:
+		return refusalOf(http.StatusUnauthorized, *p.cfg.challenge), true
 	case m.Credential == "":
 		return refusalOf(http.StatusUnauthorized, bearerChallenge("")), true
-	case !valid:
+	default:
 		return refusalOf(http.StatusUnauthorized, bearerChallenge("invalid_token")), true
 	}
-	return p.scopeRefusal(m)
 }
 
 func (p *policy) scopeRefusal(m *Message) (a answer, refused bool) {

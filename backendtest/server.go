@@ -15,18 +15,19 @@ type Server struct {
 	// URL is the MCP endpoint. Any path of the server is one.
 	URL string
 
-	cfg    *config
-	host   *host
-	counts *counts
-	faults *faults
-	policy *policy
-	gate   gate
-	engine engine
-	chain  http.Handler // middleware and below
+	cfg     *config
+	certPEM []byte
+	host    *host
+	counts  *counts
+	faults  *faults
+	policy  *policy
+	gate    gate
+	engine  engine
+	chain   http.Handler // middleware and below
 
 	mu        sync.Mutex
 	tools     []string
-	listening map[string]map[*Exchange]context.CancelFunc // standing streams by session
+	listening map[string]map[*entry]context.CancelFunc // standing streams by session
 	enders    sync.WaitGroup
 }
 
@@ -51,7 +52,7 @@ func StartServer(opts ...Option) (*Server, error) {
 	s := &Server{
 		cfg: cfg, counts: newCounts(), faults: &faults{}, policy: newPolicy(cfg),
 		gate:      gate{revisions: cfg.revisions, legacy: cfg.legacy, mcpGo: cfg.mcpGo},
-		listening: map[string]map[*Exchange]context.CancelFunc{},
+		listening: map[string]map[*entry]context.CancelFunc{},
 	}
 	s.host = newHost(cfg.pipe, http.HandlerFunc(s.count))
 	for _, t := range cfg.tools {
@@ -69,6 +70,13 @@ func StartServer(opts ...Option) (*Server, error) {
 	for _, f := range cfg.faults {
 		s.faults.inject(f)
 	}
+	scheme := "http://"
+	if cfg.tls {
+		scheme = "https://"
+		if err := s.enableTLS(); err != nil {
+			return nil, err
+		}
+	}
 	start := s.host.up
 	if cfg.down {
 		start = s.host.reserve
@@ -76,7 +84,7 @@ func StartServer(opts ...Option) (*Server, error) {
 	if err := start(); err != nil {
 		return nil, err
 	}
-	s.URL = "http://" + s.Addr() + "/mcp"
+	s.URL = scheme + s.Addr() + "/mcp"
 	return s, nil
 }
 
@@ -162,7 +170,7 @@ func (s *Server) DropSessions() {
 // drop makes a session unknown. The SDK ends it in its own time: it waits for
 // calls that the session still runs.
 func (s *Server) drop(id string) {
-	s.counts.gone(id, true)
+	s.counts.drop(id)
 	s.mu.Lock()
 	for _, end := range s.listening[id] {
 		end()
@@ -181,32 +189,21 @@ func (s *Server) count(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := s.host.bound(context.WithValue(r.Context(), messageKey{}, m))
 	defer cancel()
 	rec := &recorder{ResponseWriter: w}
-	defer func() { s.counts.end(x, m, rec.status) }()
+	rec.begun = func(status int) { s.counts.answered(x, m, status, w.Header().Get("Mcp-Session-Id")) }
+	rec.complete = func() { s.counts.leave(x) }
+	defer s.counts.end(x)
 	if m.Method == MethodGet {
 		defer s.listen(m.Session, x, cancel)()
 	}
 	s.chain.ServeHTTP(rec, r.WithContext(ctx))
-	s.sessions(m, rec)
-}
-
-// sessions notes what the answer says about sessions.
-func (s *Server) sessions(m *Message, rec *recorder) {
-	id := rec.Header().Get("Mcp-Session-Id")
-	switch {
-	case rec.status < 200 || rec.status > 299:
-	case m.Method == "initialize" && id != "":
-		s.counts.open(id)
-	case m.Method == MethodDelete:
-		s.counts.gone(m.Session, false)
-	}
 }
 
 // listen remembers a standing stream while it is open.
-func (s *Server) listen(session string, x *Exchange, end context.CancelFunc) (forget func()) {
+func (s *Server) listen(session string, x *entry, end context.CancelFunc) (forget func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.listening[session] == nil {
-		s.listening[session] = map[*Exchange]context.CancelFunc{}
+		s.listening[session] = map[*entry]context.CancelFunc{}
 	}
 	s.listening[session][x] = end
 	return func() {
@@ -290,29 +287,3 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, m *Message) {
 	}
 	s.engine.ServeHTTP(w, r)
 }
-
-// recorder notes the status that goes out.
-type recorder struct {
-	http.ResponseWriter
-	status int
-}
-
-func (r *recorder) WriteHeader(status int) {
-	if r.status < 200 {
-		r.status = status
-	}
-	r.ResponseWriter.WriteHeader(status)
-}
-
-func (r *recorder) Write(p []byte) (int, error) {
-	if r.status < 200 {
-		r.status = http.StatusOK
-	}
-	return r.ResponseWriter.Write(p)
-}
-
-// Flush implements http.Flusher, which mcp-go asks for.
-func (r *recorder) Flush() { _ = http.NewResponseController(r.ResponseWriter).Flush() }
-
-// Unwrap is what http.ResponseController asks for.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
