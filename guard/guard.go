@@ -31,7 +31,7 @@ type Guard[C Credential] struct {
 	src Source[C]
 	o   Options
 
-	word     atomic.Uint32    // zero: closed, nothing counted, no episode, none remembered
+	word     atomic.Uint64    // zero: closed, nothing counted, no episode, none remembered
 	stamp    atomic.Uint64    // epoch in the upper half, exhausted episodes in the lower
 	accepted [2]atomic.Uint64 // newest generation accepted, for List and Call
 
@@ -73,33 +73,44 @@ func New[C Credential](src Source[C], o Options) *Guard[C] {
 	return g
 }
 
+// servedAtOnce is the result of nearly every call. Sharing it keeps the success
+// path free of allocations and of copies.
+var servedAtOnce = &Result{Attempts: 1}
+
 // Do runs one call: it asks s to send as often as the rules allow, and returns
 // when the last answer is the call's answer (Err nil) or the call ends with a
 // *Refusal. It blocks while the call waits for a recovery, at most until ctx
-// ends.
-func (g *Guard[C]) Do(ctx context.Context, class Class, s Sender[C]) Result {
-	if class > Call {
-		return g.aside(ctx, class, s)
-	}
-	if g.word.Load() == 0 {
+// ends. The result is shared: read it only.
+func (g *Guard[C]) Do(ctx context.Context, class Class, s Sender[C]) *Result {
+	if g.word.Load() == 0 && class <= Call {
 		stamp := g.stamp.Load()
 		if cred, ok := g.src.Current(); ok {
 			v := s.Send(ctx, Attempt[C]{Credential: cred, Number: 1})
-			gen := cred.Generation()
-			if v == Accepted && g.word.Load() == 0 && g.accepted[class].Load() == gen {
-				return Result{Attempts: 1, Generation: gen}
+			if v == Accepted && g.word.Load() == 0 && g.accepted[class].Load() == cred.Generation() {
+				return servedAtOnce
 			}
-			c := newCall[C](class)
-			c.sends, c.tries, c.gen, c.stamp = 1, 1, gen, stamp
-			return g.run(ctx, c, s, v, true)
+			return g.afterFirst(ctx, class, s, v, cred, stamp)
 		}
+	}
+	return g.slow(ctx, class, s)
+}
+
+func (g *Guard[C]) afterFirst(ctx context.Context, class Class, s Sender[C], v Verdict, cred C, stamp uint64) *Result {
+	c := newCall[C](class)
+	c.sends, c.tries, c.gen, c.stamp = 1, 1, cred.Generation(), stamp
+	return g.run(ctx, c, s, v, true)
+}
+
+func (g *Guard[C]) slow(ctx context.Context, class Class, s Sender[C]) *Result {
+	if class > Call {
+		return g.aside(ctx, class, s)
 	}
 	return g.run(ctx, newCall[C](class), s, Neutral, false)
 }
 
 // run is the life of one call. sent says that the first send was made and
 // answered with v.
-func (g *Guard[C]) run(ctx context.Context, c *call[C], s Sender[C], v Verdict, sent bool) Result {
+func (g *Guard[C]) run(ctx context.Context, c *call[C], s Sender[C], v Verdict, sent bool) *Result {
 	defer g.leave(c) // also when the sender panics
 	var next order
 	if sent {
@@ -209,7 +220,7 @@ func (g *Guard[C]) private(ctx context.Context, c *call[C], o order) order {
 // aside runs a health probe or a request for a standing stream: sent once, and
 // once more if a renewal brings a new credential. It never counts, never leads
 // an episode and never takes the lease; only an accepted probe is evidence.
-func (g *Guard[C]) aside(ctx context.Context, class Class, s Sender[C]) Result {
+func (g *Guard[C]) aside(ctx context.Context, class Class, s Sender[C]) *Result {
 	c := newCall[C](class)
 	defer g.leave(c)
 	next := g.admitAside(c)

@@ -61,7 +61,7 @@ func (g *Guard[C]) unlock() {
 	g.mu.Unlock()
 }
 
-func (g *Guard[C]) summary() uint32 {
+func (g *Guard[C]) summary() uint64 {
 	if g.phase == Closed && g.count == 0 && g.ep == nil && g.left.step == 0 && g.refs == [2]bool{} && !g.closed {
 		return 0
 	}
@@ -387,9 +387,9 @@ func (g *Guard[C]) absent(out Outcome) *Refusal {
 	return r
 }
 
-func (g *Guard[C]) result(c *call[C], r *Refusal) Result {
+func (g *Guard[C]) result(c *call[C], r *Refusal) *Result {
 	g.leave(c)
-	out := Result{Attempts: c.tries, Waited: c.waited, Coalesced: c.joined, Generation: c.gen}
+	out := &Result{Attempts: c.tries, Waited: c.waited, Coalesced: c.joined, Generation: c.gen}
 	g.mu.Lock()
 	out.Phase = g.phase
 	g.mu.Unlock()

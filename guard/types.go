@@ -133,7 +133,7 @@ type Result struct {
 	Attempts   int           // sends made
 	Waited     time.Duration // time spent waiting between sends
 	Coalesced  bool          // waited in an episode that another call led
-	Generation uint64        // of the last send
+	Generation uint64        // of the last send; zero where the first one was accepted and nothing was wrong
 	Phase      Phase         // after the call
 	Err        error         // nil: the sender's last answer is the answer; else *Refusal
 }
