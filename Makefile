@@ -1,0 +1,62 @@
+# Everything a developer or CI runs. `make test` is all of it, in the order that
+# fails fastest; each suite is a target of its own. Tools are installed into
+# .tools once. Where something cannot be had a suite says so and is skipped; with
+# CI=true nothing is skipped. `go test ./...` alone needs only Go.
+
+GOLANGCI_LINT := v2.15.0
+PKGS          ?= ./...
+RACE_TIMEOUT  ?= 30m
+
+# count defeats Go's cache of test results where a fresh verdict is wanted.
+count := $(if $(filter true,$(CI)),-count=1)
+
+.DEFAULT_GOAL := build
+.PHONY: help build test lint floors quick mutants fuzz demo npm race bench generate tools clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+build: ## compile and vet everything
+	go build ./...
+	go vet ./...
+
+test: ## every suite, one after the other; the last lines are go test's
+	@test/suites build lint floors quick mutants fuzz demo npm race
+
+lint: ## golangci-lint with .golangci.yml, built on first use
+	@test/lint $(GOLANGCI_LINT)
+
+floors: ## imports only point down, and the other rules of the house
+	go test $(count) .
+
+quick: ## formatting, scripts, generated pages
+	@test/quick
+
+mutants: ## each patch of testdata/mutants must turn a test red
+	go run ./test/mutants
+
+fuzz: ## every Fuzz function: 30 s each with CI=true, else 3 s
+	@test/fuzz
+
+demo: ## the demo as an end-to-end test
+	@test/demo
+
+npm: ## real npm servers and clients against the gateway
+	@test/npm-suite
+
+race: ## all Go tests with the race detector and the exhaustive guard model
+	RECLOSER_EXHAUSTIVE=1 go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
+
+bench: ## benchmarks of every package that has some
+	go test -run '^$$' -bench . -benchmem $(sort $(addprefix ./,$(dir $(shell git grep --untracked -lE '^func Benchmark' -- '*_test.go'))))
+
+generate: ## pages and files that are made from code
+	go generate ./...
+	go test ./status -run TestErrorsPage -update
+
+tools: ## install the linter and the npm packages
+	@test/install-lint $(GOLANGCI_LINT)
+	@test/install-npm
+
+clean: ## remove what suites wrote, but not .tools
+	rm -rf test-artifacts coverage.out recloser

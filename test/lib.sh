@@ -1,0 +1,19 @@
+# Shared by the scripts of this folder; to be sourced. The caller stands at the
+# root of the repository.
+
+# in_ci is true on continuous integration, where nothing may be skipped.
+in_ci() { [ "${CI:-}" = true ]; }
+
+# skip WHAT WHY ends the calling script: with success on a developer's machine,
+# as a failure on continuous integration.
+skip() {
+	if in_ci; then
+		echo "FAIL: $1: $2 (CI=true: nothing is skipped)" >&2
+		exit 1
+	fi
+	echo "skipped: $1: $2"
+	exit 0
+}
+
+# go_files DIR is true when DIR holds a Go package.
+go_files() { compgen -G "$1/*.go" >/dev/null; }
