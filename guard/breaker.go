@@ -5,7 +5,8 @@ import "time"
 // breaker is the part of a guard that decides whether calls are retried.
 type breaker[C Credential] struct {
 	phase    Phase
-	count    int // consecutive exhausted episodes
+	count    int // exhausted episodes toward the next opening
+	streak   int // consecutive exhausted episodes, for those who look on
 	level    int // openings since the breaker was last closed
 	openedAt time.Time
 	until    time.Time // end of the cool-down
@@ -38,7 +39,7 @@ func (g *Guard[C]) nextProbe() time.Time {
 }
 
 func (g *Guard[C]) enterPhase(p Phase) {
-	n := Transition{From: g.phase, To: p, Count: g.count, At: time.Now()}
+	n := Transition{From: g.phase, To: p, Count: g.streak, At: time.Now()}
 	g.phase = p
 	if p == Open {
 		n.Until = g.nextProbe()
@@ -95,7 +96,7 @@ func (g *Guard[C]) clean() {
 	if g.phase != Closed {
 		g.enterPhase(Closed)
 	}
-	g.count, g.level, g.cooled = 0, 0, false
+	g.count, g.streak, g.level, g.cooled = 0, 0, 0, false
 	g.openedAt, g.until, g.since = time.Time{}, time.Time{}, time.Time{}
 	g.refs, g.late = [2]bool{}, straggling{}
 	g.dropLease()

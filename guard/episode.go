@@ -258,6 +258,7 @@ func (g *Guard[C]) exhaust(deadline bool) {
 	g.stamp.Add(1)
 	g.late = straggling{before: exhaustions(g.stamp.Load()), gen: g.gen}
 	g.count++
+	g.streak++
 	if g.phase == HalfOpen || g.count >= g.o.OpenAfter {
 		g.open(deadline)
 	}

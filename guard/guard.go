@@ -259,7 +259,7 @@ func (g *Guard[C]) Rotated() {
 func (g *Guard[C]) State() State {
 	g.lock()
 	defer g.unlock()
-	s := State{Phase: g.phase, Count: g.count, Since: g.since, Recovering: g.ep != nil,
+	s := State{Phase: g.phase, Count: g.streak, Since: g.since, Recovering: g.ep != nil,
 		CallsOnly: g.refs[Call] && !g.refs[List]}
 	if g.phase != Closed {
 		s.OpenedAt = g.openedAt
