@@ -34,6 +34,7 @@ type Exchange struct {
 type entry struct {
 	Exchange
 	inFlight bool
+	stream   bool
 }
 
 // counts is everything that the server remembers.
@@ -49,6 +50,7 @@ type counts struct {
 	total     int
 	inFlight  int
 	maxFlight int
+	streams   int // standing streams that have begun to answer
 	opened    int
 	closed    int
 	live      map[string]bool
@@ -108,6 +110,9 @@ func (c *counts) answered(x *entry, m *Message, status int, session string) {
 	x.Status = status
 	accepted := status >= 200 && status < 300
 	switch {
+	case accepted && !takesPlace(m):
+		x.stream = true
+		c.streams++
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		c.refused[m.Method]++
 	case accepted && m.Method == "initialize" && session != "":
@@ -136,6 +141,11 @@ func (c *counts) end(x *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	x.Took = time.Since(x.At)
+	if x.stream {
+		x.stream = false
+		c.streams--
+	}
+	c.touch()
 }
 
 // takesPlace reports whether a request counts as work in flight: standing

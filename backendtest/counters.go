@@ -131,3 +131,12 @@ func (s *Server) WaitInFlight(ctx context.Context, n int) error {
 
 // Connections is how many connections the server accepted.
 func (s *Server) Connections() int { return int(s.host.conns.Load()) }
+
+// Streams is how many standing streams are open: GET of the elder revisions,
+// subscriptions/listen of 2026-07-28.
+func (s *Server) Streams() int { return get(s.counts, func() int { return s.counts.streams }) }
+
+// WaitStreams blocks until exactly n standing streams are open, or ctx ends.
+func (s *Server) WaitStreams(ctx context.Context, n int) error {
+	return s.counts.wait(ctx, func() bool { return s.counts.streams == n })
+}

@@ -62,7 +62,12 @@ func newMCPGo(s *Server) *mcpGo {
 	return e
 }
 
-func (e *mcpGo) ServeHTTP(w http.ResponseWriter, r *http.Request) { e.http.ServeHTTP(w, r) }
+type eventsKey struct{}
+
+func (e *mcpGo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	events := newEventWriter(w)
+	e.http.ServeHTTP(events, r.WithContext(context.WithValue(r.Context(), eventsKey{}, events)))
+}
 
 func (e *mcpGo) tools(tools []Tool) []server.ServerTool {
 	out := make([]server.ServerTool, 0, len(tools))
@@ -106,11 +111,14 @@ func (e *mcpGo) notifying(ctx context.Context, req mcp.CallToolRequest) context.
 	}
 	return context.WithValue(ctx, progressKey{}, progressFunc(
 		func(ctx context.Context, done, total float64, text string) error {
-			if token == nil {
+			events, ok := ctx.Value(eventsKey{}).(*eventWriter)
+			if token == nil || !ok {
 				return nil
 			}
-			return e.mcp.SendNotificationToClient(ctx, "notifications/progress", map[string]any{
-				"progressToken": token, "progress": done, "total": total, "message": text,
+			return events.after(ctx, func() error {
+				return e.mcp.SendNotificationToClient(ctx, "notifications/progress", map[string]any{
+					"progressToken": token, "progress": done, "total": total, "message": text,
+				})
 			})
 		}))
 }

@@ -1,7 +1,6 @@
 package backendtest_test
 
 import (
-	"net/http"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -80,34 +79,6 @@ func TestBearer(t *testing.T) {
 		}
 		if got := srv.Executions("echo"); got != 1 {
 			t.Errorf("executions: %d", got)
-		}
-	})
-}
-
-const ping = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
-
-func TestStatusFault(t *testing.T) {
-	eachFlavour(t, func(t *testing.T, start func(...backendtest.Option) *backendtest.Server) {
-		srv := start()
-		srv.Inject(backendtest.Status(http.StatusUnauthorized, 2).Challenge("invalid_token").Body("no").ForMethod("ping"))
-		c := srv.Client()
-		for range 2 {
-			res, body, err := post(t, srv, c, ping)
-			if err != nil || res.StatusCode != http.StatusUnauthorized || body != "no" {
-				t.Fatalf("%v %q %v", res, body, err)
-			}
-			if got := res.Header.Get("WWW-Authenticate"); got != `Bearer error="invalid_token"` {
-				t.Error(got)
-			}
-		}
-		if res, _, err := post(t, srv, c, ping); err != nil || res.StatusCode == http.StatusUnauthorized {
-			t.Fatalf("%v %v", res, err)
-		}
-		if got := srv.Refused("ping"); got != 2 {
-			t.Errorf("refused %d", got)
-		}
-		if got := srv.Requests("ping"); got != 3 {
-			t.Errorf("requests %d", got)
 		}
 	})
 }
