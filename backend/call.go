@@ -1,0 +1,326 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/recloser-mcp/recloser/guard"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+const (
+	maxUnsent   = 2 // re-sends of a request that never left
+	unsentPause = 50 * time.Millisecond
+)
+
+// call is one request on its way: the guard's Sender, and what its sends have in
+// common. It belongs to one goroutine at a time.
+type call struct {
+	c      *Client
+	s      *Session
+	req    Request
+	info   CallInfo
+	ctx    context.Context // of the sends; ends with the caller's, or by the watchdog
+	dog    watchdog
+	began  time.Time
+	traced []wire.KV
+
+	msg      message
+	side     *message    // sent as it is, instead of the request: a DELETE
+	standing func(*call) // shapes the request for a standing stream instead
+	revision wire.Revision
+	session  *backendSession // nil towards stateless revisions
+	id       []byte          // as the backend is told
+	built    bool            // msg.body is for this revision and id
+
+	x          exchange // the last one
+	fault      *Error   // of the last attempt, when it ended inside a nested request
+	refusals   int
+	unsent     int
+	lost       bool          // the session was re-opened once
+	result     *guard.Result // shared, read only
+	generation uint64        // of the last credential sent
+	rpc        error         // the JSON-RPC error that was recognized in the answer
+	ended      bool
+}
+
+// notRun is the result of a call that never reached the guard.
+var notRun guard.Result
+
+func (c *Client) newCall(ctx context.Context, q *Request, class guard.Class) *call {
+	cl := &call{c: c, s: q.Session, req: *q, began: time.Now(), result: &notRun}
+	if cl.s == nil {
+		cl.s = c.own
+	}
+	cl.info = CallInfo{Backend: c.o.Name, Method: q.Method, Name: q.Name, Class: class}
+	if t := c.o.Trace; t.CallStart != nil {
+		ctx = t.CallStart(ctx, cl.info)
+	}
+	if t := c.o.Trace; t.Meta != nil {
+		cl.traced = t.Meta(ctx)
+	}
+	var cancel context.CancelCauseFunc
+	cl.ctx, cancel = context.WithCancelCause(ctx)
+	cl.dog.arm(*c.o.Timeouts.Idle, cancel)
+	if class < guard.Stream {
+		c.conn.facts.inFlight.Add(1)
+	}
+	return cl
+}
+
+// run takes the call through the guard. Without an error cl.x holds an answer to
+// read. The caller must finish the call in any case.
+func (cl *call) run(ctx context.Context) *Error {
+	switch {
+	case cl.c.closed.Load() && cl.info.Class != guard.Stream:
+		return cl.error(KindClosed, nil)
+	case cl.info.Class < guard.Probe && int(cl.c.conn.facts.inFlight.Load()) > cl.c.o.Limits.InFlight:
+		return cl.error(KindNoCapacity, nil)
+	}
+	cl.result = cl.c.conn.guard.Do(ctx, cl.info.Class, cl)
+	if refusal, ok := errors.AsType[*guard.Refusal](cl.result.Err); ok {
+		return cl.refused(refusal)
+	}
+	switch {
+	case cl.fault != nil:
+		cl.fault.Attempts = cl.result.Attempts
+		return cl.fault
+	case cl.x.err != nil:
+		return cl.broken(cl.x.err)
+	}
+	return nil
+}
+
+// Send implements guard.Sender: one attempt, with all that it needs.
+func (cl *call) Send(_ context.Context, a attempt) guard.Verdict {
+	discard(cl.x.resp)
+	cl.x, cl.fault = exchange{}, nil
+	cl.dog.touch()
+	cl.generation = a.Credential.Generation()
+	if cl.side != nil {
+		return cl.after(cl.side, cl.c.conn.send(cl.ctx, cl.side, a))
+	}
+	if v, ok := cl.prepare(a); !ok {
+		return v
+	}
+	x := cl.c.conn.send(cl.ctx, &cl.msg, a)
+	if x.status == http.StatusNotFound && cl.session != nil && cl.session.id != "" && !cl.lost {
+		cl.lost = true
+		cl.s.drop(cl.session)
+		discard(x.resp)
+		return guard.Again
+	}
+	return cl.after(&cl.msg, x)
+}
+
+// prepare finds the revision, has a session where there are sessions, and builds
+// the request. ok false: the attempt ends with the verdict.
+func (cl *call) prepare(a attempt) (v guard.Verdict, ok bool) {
+	c := cl.c
+	r, v, ok := c.era(cl, a)
+	if !ok {
+		return v, false
+	}
+	if r.Stateless() {
+		cl.use(r, nil, c.modern)
+		return guard.Accepted, true
+	}
+	b, v, ok := cl.s.ensure(cl, a)
+	if !ok {
+		return v, false
+	}
+	cl.use(b.revision, b, b.header)
+	return guard.Accepted, true
+}
+
+// use settles revision and session of the next send. The body is built once for
+// both, so that a re-send carries the very same bytes.
+func (cl *call) use(r wire.Revision, b *backendSession, h http.Header) {
+	if cl.built && cl.revision == r && cl.session == b {
+		return
+	}
+	cl.freeID()
+	cl.revision, cl.session, cl.built = r, b, true
+	switch {
+	case b != nil:
+		cl.id = b.ids.take(cl.req.ID, &cl.c.nextID)
+	case len(cl.req.ID) > 0:
+		cl.id = cl.req.ID
+	default:
+		cl.id = ownID(&cl.c.nextID)
+	}
+	m := &cl.msg
+	m.info, m.method, m.header, m.extra = cl.info, http.MethodPost, h, cl.req.Header
+	m.protocolMethod, m.protocolName = "", ""
+	if r.Stateless() {
+		m.protocolMethod = cl.req.Method
+		if wire.NameField(cl.req.Method) != "" {
+			m.protocolName = wire.EncodeHeaderValue(cl.req.Name)
+		}
+	}
+	if cl.standing != nil {
+		cl.standing(cl)
+		return
+	}
+	m.body = cl.shape(r)
+}
+
+func (cl *call) freeID() {
+	if cl.session != nil && cl.id != nil {
+		cl.session.ids.free(cl.id)
+	}
+	cl.id = nil
+}
+
+// after notes an exchange and turns it into the attempt's verdict.
+func (cl *call) after(m *message, x exchange) guard.Verdict {
+	cl.x = x
+	switch {
+	case x.verdict == guard.Accepted:
+		return guard.Accepted
+	case x.verdict != guard.Neutral:
+		cl.refusals++
+		return x.verdict
+	case x.unsent && cl.unsent < maxUnsent && worthAnother(x.err) && cl.pause(unsentPause<<(2*cl.unsent)):
+		cl.unsent++
+		return guard.Again
+	}
+	if m.nested && x.resp != nil {
+		cl.fault = cl.c.rejected(m.info.Method, x.resp)
+		cl.release()
+	}
+	return guard.Neutral
+}
+
+// worthAnother excludes what no second try can change within a call.
+func worthAnother(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return connectionKind(err) == KindUnreachable && !(errors.As(err, &timeout) && timeout.Timeout())
+}
+
+// pause waits, and reports whether the caller is still there.
+func (cl *call) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-cl.ctx.Done():
+		return false
+	}
+}
+
+// fail ends an attempt with a fault that says nothing about the credential.
+func (cl *call) fail(err *Error) guard.Verdict {
+	cl.fault = err
+	cl.release()
+	return guard.Neutral
+}
+
+// release lets go of an answer that was read.
+func (cl *call) release() {
+	if cl.x.resp != nil {
+		_ = cl.x.resp.Body.Close()
+		cl.x.resp = nil
+	}
+}
+
+// alone reports whether the call may hold a role in a recovery: then it must not
+// wait for what another call does.
+func (cl *call) alone(a attempt) bool {
+	return a.Cause == guard.Canary || cl.c.conn.guard.State().Phase == guard.HalfOpen
+}
+
+func (cl *call) nested(method string) CallInfo {
+	return CallInfo{Backend: cl.info.Backend, Method: method, Class: cl.info.Class}
+}
+
+// finish ends the call, once: err is nil when it was answered.
+func (cl *call) finish(err *Error) {
+	if cl.ended {
+		return
+	}
+	cl.ended = true
+	cl.release()
+	cl.dog.stop()
+	cl.freeID()
+	f := cl.c.conn.facts
+	if cl.info.Class < guard.Stream {
+		f.inFlight.Add(-1)
+	}
+	f.called(cl.info.Class, cl.refusals, cl.began, err)
+	if t := cl.c.o.Trace; t.CallEnd != nil {
+		r := CallResult{Guard: *cl.result, Start: cl.began, Took: time.Since(cl.began), Err: cl.rpc}
+		r.Guard.Generation = cl.generation
+		if err != nil {
+			r.Kind, r.Err = err.Kind, err
+		}
+		t.CallEnd(cl.ctx, cl.info, r)
+	}
+}
+
+// error makes an error of this call.
+func (cl *call) error(k Kind, err error) *Error {
+	return &Error{Kind: k, Backend: cl.info.Backend, Method: cl.info.Method, Attempts: cl.result.Attempts, Err: err}
+}
+
+// refused makes the error of a call that the guard ended.
+func (cl *call) refused(r *guard.Refusal) *Error {
+	e := cl.error(refusalKind(r, cl.x.status), r)
+	e.Status, e.Challenge, e.Since = cl.x.status, cl.x.challenge, r.Since
+	if !r.RetryAt.IsZero() {
+		e.RetryAfter = max(time.Until(r.RetryAt), 0)
+	}
+	return e
+}
+
+// broken makes the error of a transport that failed, before or within an answer.
+func (cl *call) broken(err error) *Error {
+	cause := context.Cause(cl.ctx)
+	kind := connectionKind(err)
+	switch {
+	case errors.Is(cause, errSilent):
+		kind, err = KindTimeout, errSilent
+	case errors.Is(cl.ctx.Err(), context.DeadlineExceeded):
+		kind, err = KindTimeout, cl.ctx.Err()
+	case cause != nil:
+		kind, err = KindCanceled, cl.ctx.Err()
+	}
+	e := cl.error(kind, err)
+	e.OutcomeUnknown = !cl.x.unsent && cl.msg.body != nil && !cl.msg.untouched()
+	return e
+}
+
+// rejected makes the error of an answer that is neither a success nor a refusal.
+// It closes the answer.
+func (c *Client) rejected(method string, resp *http.Response) *Error {
+	e := &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: method, Status: resp.StatusCode, Attempts: 1}
+	switch status := resp.StatusCode; {
+	case status >= 500 || status == http.StatusTooManyRequests:
+		e.Kind = KindServerError
+		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
+	case status/100 == 3:
+		e.Detail = "redirects are not followed"
+		if to, err := resp.Location(); err == nil {
+			e.Detail = "it redirects to " + originOf(to).String() + ", and redirects are not followed"
+		}
+	case status == http.StatusNotFound:
+		e.Detail = "there is nothing at this address"
+	}
+	discard(resp)
+	return e
+}
+
+// retryAfter reads seconds or a date, bounded to a day.
+func retryAfter(v string) time.Duration {
+	if s, err := strconv.Atoi(v); err == nil {
+		return min(max(time.Duration(s), 0)*time.Second, 24*time.Hour)
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return min(max(time.Until(at), 0), 24*time.Hour)
+	}
+	return 0
+}

@@ -1,0 +1,152 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recloser-mcp/recloser/auth"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// Client is the connection to one backend under one identity. It is safe for
+// concurrent use and has no state in common with any other client.
+type Client struct {
+	o        Options
+	conn     *conn
+	own      *Session // of requests that name none, and of everybody under Shared
+	gate     gate
+	revision atomic.Pointer[wire.Revision] // nil until found
+	nextID   atomic.Int64
+	closed   atomic.Bool
+
+	plain  http.Header // of requests outside a session
+	modern http.Header // of requests of 2026-07-28
+	meta   wire.RequestMeta
+
+	made *auth.Source // closed with the client; nil when the source was given
+
+	life context.Context // ends with Close
+	end  context.CancelFunc
+	mu   sync.Mutex // guards work against Close
+	work sync.WaitGroup
+}
+
+// NewHTTPBackendClient makes a client. Nothing is sent before its first request.
+// The registry makes the credential that Options.AuthSpec describes, and must not
+// be nil. Errors are those of the options and of the registry.
+func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Client, error) {
+	if registry == nil {
+		return nil, errors.New("backend: the auth registry is nil: use auth.NewRegistry(); " +
+			"for a backend without credentials its strategy \"unauthenticated\" is the default")
+	}
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	o = o.withDefaults()
+	u, err := parseEndpoint(o.URL)
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: url: %w", o.Name, err)
+	}
+	edge, err := newEdge(o)
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	source, made, err := sourceOf(registry, o)
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	if insecure(u) && !o.AllowInsecure && source.Facts().Type != "unauthenticated" {
+		if made != nil {
+			made.Close()
+		}
+		return nil, fmt.Errorf("backend %s: its credential would go over plain http to %s: use https, or set allowInsecure", o.Name, u.Host)
+	}
+	c := &Client{o: o, made: made, plain: baseHeader(o)}
+	c.life, c.end = context.WithCancel(context.Background())
+	c.modern = c.plain.Clone()
+	c.modern[wire.HeaderProtocol] = []string{string(wire.Rev20260728)}
+	c.meta = wire.RequestMeta{Revision: wire.Rev20260728, ClientInfo: o.ClientInfo.json()}
+	c.own = c.newSession(SessionOptions{})
+	c.conn = newConn(o.Name, u, edge, source, o.AuthRetry, o.Trace)
+	return c, nil
+}
+
+func sourceOf(registry *auth.OutgoingAuthRegistry, o Options) (source, made *auth.Source, err error) {
+	if o.Auth != nil {
+		return o.Auth, nil, nil
+	}
+	spec := o.AuthSpec
+	if spec.Type == "" {
+		spec.Type = "unauthenticated"
+	}
+	made, err = registry.New(spec, auth.SourceOptions{Name: o.Name, Logger: o.Logger})
+	return made, made, err
+}
+
+// Name returns the name of the backend.
+func (c *Client) Name() string { return c.o.Name }
+
+// Close ends the client: calls that wait for a recovery end with KindClosed, its
+// own session is ended at the backend within a second, standing streams stop,
+// and idle connections are closed. Sends that are out end by themselves, with
+// their callers. New calls fail with KindClosed.
+func (c *Client) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := c.own.close(ctx)
+	c.end()
+	c.mu.Lock() // no new work from here on
+	c.mu.Unlock()
+	c.work.Wait()
+	c.conn.close()
+	if c.made != nil {
+		c.made.Close()
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e.Kind != KindProtocolError {
+		return nil // a session that the backend will forget by itself
+	}
+	return nil
+}
+
+// background runs what nobody waits for, until it is done, its time is over, or
+// the client is closed.
+func (c *Client) background(limit time.Duration, fn func(context.Context)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return
+	}
+	c.work.Go(func() {
+		ctx, cancel := context.WithTimeout(c.life, limit)
+		defer cancel()
+		fn(ctx)
+	})
+}
+
+// Facts returns what is known of the backend now.
+func (c *Client) Facts() Facts {
+	f := Facts{Name: c.o.Name, Guard: c.conn.guard.State(), Credential: c.conn.source.Facts()}
+	if b := c.own.now.Load(); b != nil {
+		f.Session = true
+	}
+	if r := c.revision.Load(); r != nil {
+		f.Revision = *r
+	}
+	c.conn.facts.read(&f)
+	return f
+}
+
+// told passes an event of a session on.
+func (c *Client) told(e SessionEvent) {
+	if t := c.o.Trace; t.Session != nil {
+		t.Session(e)
+	}
+}

@@ -1,0 +1,125 @@
+package backend
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/recloser-mcp/recloser/guard"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+const (
+	listenFirst = 500 * time.Millisecond // wait before a reconnection; it doubles
+	listenMost  = 30 * time.Second
+	listenNone  = 5 * time.Minute // before asking again a backend that offers no stream
+	listenEvent = 4 << 20         // bytes of one event
+)
+
+// Listen keeps the standing stream of the backend open until ctx ends or the
+// client is closed: the GET of the elder revisions in the client's own session,
+// subscriptions/listen on 2026-07-28. It connects again by itself.
+//
+// on is called with the method of each notification, one at a time, and with ""
+// each time the stream is there (again), because what happened before is not
+// known then. The error is that of the context, or an *[Error] of KindClosed.
+func (c *Client) Listen(ctx context.Context, on func(method string)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(c.life, cancel)()
+	wait := listenFirst
+	for {
+		began := time.Now()
+		retry, err := c.listenOnce(ctx, on)
+		switch {
+		case c.closed.Load():
+			return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Since(began) > wait:
+			wait = listenFirst
+		}
+		pause := max(wait, retry)
+		if errors.Is(err, errNotOffered) {
+			pause = listenNone
+		}
+		c.o.Logger.Debug("standing stream ended", "backend", c.o.Name, "error", err, "again", pause)
+		pause += time.Duration(rand.Int64N(int64(pause)/5 + 1))
+		wait = min(2*wait, listenMost)
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+		}
+	}
+}
+
+var errNotOffered = errors.New("the backend offers no standing stream")
+
+// listenOnce opens the stream and reads it to its end. retry is the wait before
+// a reconnection that the backend asked for.
+func (c *Client) listenOnce(ctx context.Context, on func(string)) (retry time.Duration, err error) {
+	cl := c.newCall(ctx, &Request{Method: wire.MethodListen}, guard.Stream)
+	cl.standing = (*call).listening
+	var failed *Error
+	defer func() { cl.finish(failed) }()
+	if failed = cl.run(ctx); failed != nil {
+		return 0, failed
+	}
+	resp := cl.x.resp
+	if resp.StatusCode/100 != 2 {
+		cl.c.doubt(cl.revision, resp.StatusCode, 0)
+		lost := cl.session != nil && resp.StatusCode == http.StatusNotFound
+		failed = c.rejected(cl.info.Method, resp)
+		if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && !lost {
+			return 0, errNotOffered
+		}
+		return 0, failed
+	}
+	if !isType(resp.Header, typeSSE) {
+		return 0, errNotOffered
+	}
+	cl.dog.rest()
+	if cl.session != nil {
+		on("")
+	}
+	events := wire.NewEventReader(resp.Body, listenEvent)
+	for {
+		ev, err := events.Next()
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				failed = cl.broken(err)
+			}
+			return events.Retry(), err
+		}
+		e, err := wire.Scan(ev.Data)
+		switch {
+		case err != nil: // nothing that anybody could act on
+		case e.Kind == wire.Response && e.Error.Present():
+			return 0, errNotOffered
+		case e.Kind == wire.Request && cl.session != nil:
+			c.decline(cl.session, &e, ev.Data)
+		case e.Kind == wire.Notification && e.Method == wire.NoteAcknowledged:
+			on("")
+		case e.Kind == wire.Notification:
+			on(e.Method)
+		}
+	}
+}
+
+// listening shapes the request for the standing stream.
+func (cl *call) listening() {
+	m := &cl.msg
+	if cl.revision.Stateless() {
+		m.body = wire.ListenRequest(cl.id, wire.Filter{Tools: true, Prompts: true, Resources: true}, cl.c.meta)
+		return
+	}
+	m.method, m.body = http.MethodGet, nil
+	m.header = m.header.Clone()
+	m.header.Set("Accept", typeSSE)
+	m.header.Del("Content-Type")
+}
