@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Forever, as a count, makes a fault stay until it is healed.
+// Forever is the count of a fault that stays until it is healed.
 const Forever = -1
 
 type faultKind uint8

@@ -208,6 +208,7 @@ func replaceBody(r *http.Request, body []byte) {
 
 type readCloser struct{ *bytes.Reader }
 
+// Close implements io.Closer.
 func (readCloser) Close() error { return nil }
 
 func writeRPC(w http.ResponseWriter, status int, body []byte) {

@@ -31,7 +31,6 @@ type Issuer struct {
 	byValue  map[string]*token
 	grants   map[string]*grant // by every refresh token they ever had
 	requests []TokenRequest
-	refused  int
 	reuses   int
 	script   tokenScript
 	changed  chan struct{}

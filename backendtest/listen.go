@@ -134,8 +134,10 @@ func newPipeListener(addr string) *pipeListener {
 	return &pipeListener{addr: tcp, conns: make(chan net.Conn), done: make(chan struct{})}
 }
 
+// Addr implements net.Listener.
 func (l *pipeListener) Addr() net.Addr { return l.addr }
 
+// Accept implements net.Listener.
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.conns:
@@ -145,6 +147,7 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close implements net.Listener.
 func (l *pipeListener) Close() error {
 	err := net.ErrClosed
 	l.once.Do(func() { close(l.done); err = nil })
@@ -172,7 +175,10 @@ type pipeConn struct {
 	local, remote net.Addr
 }
 
-func (c *pipeConn) LocalAddr() net.Addr  { return c.local }
+// LocalAddr implements net.Conn.
+func (c *pipeConn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr implements net.Conn.
 func (c *pipeConn) RemoteAddr() net.Addr { return c.remote }
 
 // reset ends a connection without a goodbye: RST on TCP, a close on a pipe.

@@ -119,43 +119,59 @@ func (c officialClient) call(ctx context.Context, tool string, args map[string]a
 
 func (c officialClient) close() { _ = c.Close() }
 
-type mcpGoClient struct{ *mcpgo.Client }
+type mcpGoClient struct {
+	*mcpgo.Client
+	stop func() // of its listening, nil when it does not
+}
 
 func dialMCPGo(ctx context.Context, srv *backendtest.Server, c *http.Client, changed func()) (caller, error) {
-	opts := []mcpgotransport.StreamableHTTPCOption{
-		mcpgotransport.WithHTTPBasicClient(c), mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler)),
+	client, err := startMCPGo(ctx, srv, c)
+	if err != nil || changed == nil {
+		return client, err
 	}
-	if changed != nil {
-		// The standing GET stream; it keeps this client on the elder revisions.
-		opts = append(opts, mcpgotransport.WithContinuousListening())
+	if client.revision() < "2026-07-28" {
+		// Only a client that was told so beforehand opens the GET stream.
+		client.close()
+		client, err = startMCPGo(ctx, srv, c,
+			mcpgotransport.WithContinuousListening()) //nolint:staticcheck // the elder revisions have it
+		if err != nil {
+			return nil, err
+		}
 	}
-	client, err := mcpgo.NewStreamableHttpClient(srv.URL, opts...)
+	client.OnNotification(func(n mcpgotypes.JSONRPCNotification) {
+		if n.Method == "notifications/tools/list_changed" {
+			changed()
+		}
+	})
+	if client.revision() >= "2026-07-28" {
+		client.stop, err = client.ListenAsync(ctx, mcpgotypes.SubscriptionFilter{ToolsListChanged: true}, nil)
+	}
+	return client, err
+}
+
+func startMCPGo(
+	ctx context.Context, srv *backendtest.Server, c *http.Client, opts ...mcpgotransport.StreamableHTTPCOption,
+) (*mcpGoClient, error) {
+	client, err := mcpgo.NewStreamableHttpClient(srv.URL, append(opts,
+		mcpgotransport.WithHTTPBasicClient(c), mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler)))...)
 	if err != nil {
 		return nil, err
-	}
-	if changed != nil {
-		client.OnNotification(func(n mcpgotypes.JSONRPCNotification) {
-			if n.Method == "notifications/tools/list_changed" {
-				changed()
-			}
-		})
 	}
 	if err := client.Start(ctx); err != nil {
 		return nil, err
 	}
 	var init mcpgotypes.InitializeRequest
-	init.Params.ProtocolVersion = mcpgotypes.LATEST_PROTOCOL_VERSION
 	init.Params.ClientInfo = mcpgotypes.Implementation{Name: "test", Version: "1"}
 	if _, err := client.Initialize(ctx, init); err != nil {
 		_ = client.Close()
 		return nil, err
 	}
-	return mcpGoClient{client}, nil
+	return &mcpGoClient{Client: client}, nil
 }
 
-func (c mcpGoClient) revision() string { return c.ProtocolVersion() }
+func (c *mcpGoClient) revision() string { return c.ProtocolVersion() }
 
-func (c mcpGoClient) tools(ctx context.Context) ([]string, error) {
+func (c *mcpGoClient) tools(ctx context.Context) ([]string, error) {
 	res, err := c.ListTools(ctx, mcpgotypes.ListToolsRequest{})
 	if err != nil {
 		return nil, err
@@ -167,7 +183,7 @@ func (c mcpGoClient) tools(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-func (c mcpGoClient) call(ctx context.Context, tool string, args map[string]any) (string, error) {
+func (c *mcpGoClient) call(ctx context.Context, tool string, args map[string]any) (string, error) {
 	var req mcpgotypes.CallToolRequest
 	req.Params.Name, req.Params.Arguments = tool, args
 	res, err := c.CallTool(ctx, req)
@@ -181,7 +197,12 @@ func (c mcpGoClient) call(ctx context.Context, tool string, args map[string]any)
 	return text, nil
 }
 
-func (c mcpGoClient) close() { _ = c.Close() }
+func (c *mcpGoClient) close() {
+	if c.stop != nil {
+		c.stop()
+	}
+	_ = c.Close()
+}
 
 var clients = map[string]func(context.Context, *backendtest.Server, *http.Client, func()) (caller, error){
 	"official": dialOfficial, "mcp-go": dialMCPGo,

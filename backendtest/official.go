@@ -38,7 +38,7 @@ func newOfficial(s *Server) *official {
 		Instructions: cfg.instructions,
 		PageSize:     cfg.pageSize,
 		Capabilities: &mcp.ServerCapabilities{
-			Logging: &mcp.LoggingCapabilities{},
+			Logging: &mcp.LoggingCapabilities{}, //nolint:staticcheck // the elder revisions have it
 			Tools:   &mcp.ToolCapabilities{ListChanged: true},
 		},
 		SupportedProtocolVersions: slices.Clone(cfg.revisions),

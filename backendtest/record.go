@@ -15,6 +15,7 @@ type recorder struct {
 	complete func()           // the response is about to be written; may be nil
 }
 
+// WriteHeader implements http.ResponseWriter.
 func (r *recorder) WriteHeader(status int) {
 	if r.status < 200 {
 		r.status = status
@@ -26,6 +27,7 @@ func (r *recorder) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
+// Write implements http.ResponseWriter.
 func (r *recorder) Write(p []byte) (int, error) {
 	if r.status < 200 {
 		r.WriteHeader(http.StatusOK)

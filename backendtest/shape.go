@@ -36,8 +36,10 @@ func newShaper(w http.ResponseWriter, r *http.Request, m *Message, p plan, leave
 	return &shaper{w: w, r: r, m: m, candidates: p.shapes, leave: leave, limit: -1}
 }
 
+// Header implements http.ResponseWriter.
 func (s *shaper) Header() http.Header { return s.w.Header() }
 
+// WriteHeader implements http.ResponseWriter.
 func (s *shaper) WriteHeader(status int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -77,6 +79,7 @@ func (s *shaper) choose() {
 	}
 }
 
+// Write implements http.ResponseWriter.
 func (s *shaper) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,9 +198,13 @@ type discard struct {
 
 func newDiscard() *discard { return &discard{header: http.Header{}} }
 
+// Header implements http.ResponseWriter.
 func (d *discard) Header() http.Header { return d.header }
-func (d *discard) Flush()              {}
 
+// Flush implements http.Flusher.
+func (d *discard) Flush() {}
+
+// WriteHeader implements http.ResponseWriter.
 func (d *discard) WriteHeader(status int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -206,6 +213,7 @@ func (d *discard) WriteHeader(status int) {
 	}
 }
 
+// Write implements http.ResponseWriter.
 func (d *discard) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
