@@ -80,7 +80,7 @@ func answer(body []byte) []byte {
 	if _, rest, ok := bytes.Cut(body, []byte(`"id":`)); ok {
 		id = rest[:bytes.IndexAny(rest, ",}")]
 	}
-	result := ""
+	var result string
 	switch {
 	case has(`"server/discover"`):
 		result = `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{"tools":{}},"ttlMs":0,"cacheScope":"public"}`

@@ -196,19 +196,11 @@ func (g *Guard[C]) accept(c *call[C]) {
 // of an older epoch and may not move the episode on.
 func (g *Guard[C]) refuse(c *call[C], invalid bool) order {
 	current := g.note(c)
-	limit := *g.o.MaxRetries + 1
-	mine := c.ep != nil && c.ep == g.ep
 	fresh := epochOf(c.stamp) == epochOf(g.stamp.Load())
+	limit := *g.o.MaxRetries + 1
 	switch {
-	case mine && c.role == canary:
-		g.refs[c.kind()] = true
-		g.demote(c)
-		o := order{kind: await}
-		if c.sends >= limit {
-			o = g.fail(c, Exhausted, nil)
-		}
-		g.nextStep(current, invalid)
-		return o
+	case g.is(c, canary):
+		return g.refuseCanary(c, current, invalid, limit)
 	case g.outside(c):
 		g.refs[c.kind()] = true
 		return g.fail(c, Unretried, nil)
@@ -217,16 +209,8 @@ func (g *Guard[C]) refuse(c *call[C], invalid bool) order {
 	case limit == 1 && g.ep == nil && current && fresh:
 		return g.countSingle(c)
 	case c.sends >= limit:
-		moves := mine && c.role == released && g.ep.stage == releasing
-		if moves {
-			g.refs[c.kind()] = true
-		}
-		o := g.fail(c, Exhausted, nil)
-		if moves && current {
-			g.nextStep(current, invalid)
-		}
-		return o
-	case (!current || !fresh && g.ep != nil && g.ep.stage == releasing) && (!mine || c.role != released):
+		return g.refuseSpent(c, current, invalid)
+	case g.isLate(current, fresh) && !g.is(c, released):
 		if g.ep != nil {
 			g.enlist(c, released)
 		}
@@ -236,6 +220,39 @@ func (g *Guard[C]) refuse(c *call[C], invalid bool) order {
 	g.refs[c.kind()] = true
 	g.dropRole(c)
 	return g.enter(c, current, invalid, fresh)
+}
+
+// is tells a call's role in the running episode.
+func (g *Guard[C]) is(c *call[C], r role) bool { return c.ep != nil && c.ep == g.ep && c.role == r }
+
+func (g *Guard[C]) isLate(current, fresh bool) bool {
+	return !current || !fresh && g.ep != nil && g.ep.stage == releasing
+}
+
+// refuseCanary moves the episode on. A canary that has no send left leaves.
+func (g *Guard[C]) refuseCanary(c *call[C], current, invalid bool, limit int) order {
+	g.refs[c.kind()] = true
+	g.demote(c)
+	o := order{kind: await}
+	if c.sends >= limit {
+		o = g.fail(c, Exhausted, nil)
+	}
+	g.nextStep(current, invalid)
+	return o
+}
+
+// refuseSpent ends a call that has no send left. If it was released with the
+// credential that is current, its refusal still moves the episode on.
+func (g *Guard[C]) refuseSpent(c *call[C], current, invalid bool) order {
+	moves := g.is(c, released) && g.ep.stage == releasing
+	if moves {
+		g.refs[c.kind()] = true
+	}
+	o := g.fail(c, Exhausted, nil)
+	if moves && current {
+		g.nextStep(current, invalid)
+	}
+	return o
 }
 
 // enter puts a refused call into an episode: the running one, the remembered

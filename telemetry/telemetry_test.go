@@ -58,7 +58,7 @@ func named(spans tracetest.SpanStubs, name string) (out tracetest.SpanStubs) {
 func attr(s tracetest.SpanStub, key string) string {
 	for _, kv := range s.Attributes {
 		if string(kv.Key) == key {
-			return kv.Value.Emit()
+			return kv.Value.String()
 		}
 	}
 	return ""
