@@ -91,7 +91,7 @@ func (cl *call) rejection(resp *http.Response) ([]byte, *Error) {
 	if doc != nil {
 		return doc, nil
 	}
-	e := cl.c.rejected(cl.info.Method, resp)
+	e := rejected(cl.info.Backend, cl.info.Method, resp)
 	e.Attempts = cl.result.Attempts
 	return nil, e
 }

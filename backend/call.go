@@ -82,7 +82,7 @@ func (cl *call) run(ctx context.Context) *Error {
 	}
 	cl.result = cl.c.conn.guard.Do(ctx, cl.info.Class, cl)
 	if refusal, ok := errors.AsType[*guard.Refusal](cl.result.Err); ok {
-		return cl.refused(refusal)
+		return refusedError(cl.info, refusal, cl.x, cl.result.Attempts)
 	}
 	switch {
 	case cl.fault != nil:
@@ -184,12 +184,12 @@ func (cl *call) after(m *message, x exchange) guard.Verdict {
 	case x.verdict != guard.Neutral:
 		cl.refusals++
 		return x.verdict
-	case x.unsent && cl.unsent < maxUnsent && worthAnother(x.err) && cl.pause(unsentPause<<(2*cl.unsent)):
+	case x.unsent && cl.unsent < maxUnsent && worthAnother(x.err) && pause(cl.ctx, unsentPause<<(2*cl.unsent)):
 		cl.unsent++
 		return guard.Again
 	}
 	if m.nested && x.resp != nil {
-		cl.fault = cl.c.rejected(m.info.Method, x.resp)
+		cl.fault = rejected(cl.info.Backend, m.info.Method, x.resp)
 		cl.release()
 	}
 	return guard.Neutral
@@ -202,13 +202,13 @@ func worthAnother(err error) bool {
 }
 
 // pause waits, and reports whether the caller is still there.
-func (cl *call) pause(d time.Duration) bool {
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-cl.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }
@@ -267,10 +267,10 @@ func (cl *call) error(k Kind, err error) *Error {
 	return &Error{Kind: k, Backend: cl.info.Backend, Method: cl.info.Method, Attempts: cl.result.Attempts, Err: err}
 }
 
-// refused makes the error of a call that the guard ended.
-func (cl *call) refused(r *guard.Refusal) *Error {
-	e := cl.error(refusalKind(r, cl.x.status), r)
-	e.Status, e.Challenge, e.Since = cl.x.status, cl.x.challenge, r.Since
+// refusedError makes the error of a call that the guard ended.
+func refusedError(info CallInfo, r *guard.Refusal, x exchange, attempts int) *Error {
+	e := &Error{Kind: refusalKind(r, x.status), Backend: info.Backend, Method: info.Method, Attempts: attempts,
+		Status: x.status, Challenge: x.challenge, Since: r.Since, Err: r}
 	if !r.RetryAt.IsZero() {
 		e.RetryAfter = max(time.Until(r.RetryAt), 0)
 	}
@@ -296,8 +296,8 @@ func (cl *call) broken(err error) *Error {
 
 // rejected makes the error of an answer that is neither a success nor a refusal.
 // It closes the answer.
-func (c *Client) rejected(method string, resp *http.Response) *Error {
-	e := &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: method, Status: resp.StatusCode, Attempts: 1}
+func rejected(backend, method string, resp *http.Response) *Error {
+	e := &Error{Kind: KindProtocolError, Backend: backend, Method: method, Status: resp.StatusCode, Attempts: 1}
 	switch status := resp.StatusCode; {
 	case status >= 500 || status == http.StatusTooManyRequests:
 		e.Kind = KindServerError

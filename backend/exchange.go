@@ -82,6 +82,7 @@ type message struct {
 	body   []byte
 	reader *bytes.Reader // over body, of the send under way
 	nested bool
+	target *http.Request // the client's request, under a Transport
 
 	protocolMethod, protocolName string // Mcp-Method and Mcp-Name, where set
 }
@@ -139,7 +140,7 @@ func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
 	if n.trace.Inject != nil {
 		n.trace.Inject(ctx, h)
 	}
-	req := n.request.WithContext(ctx)
+	req := m.clone(ctx, n.request)
 	req.Method, req.Header = m.method, h
 	if m.body != nil {
 		req.Body, _ = m.open()

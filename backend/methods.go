@@ -92,7 +92,7 @@ func (c *Client) Probe(ctx context.Context) error { return c.ping(ctx, guard.Pro
 func (c *Client) ping(ctx context.Context, class guard.Class) error {
 	cl := c.newCall(ctx, &Request{Method: wire.MethodPing}, class)
 	cl.standing = (*call).pinging
-	_, err := cl.result1(ctx)
+	_, err := cl.outcome(ctx)
 	return err
 }
 
@@ -102,6 +102,7 @@ func (cl *call) pinging() {
 		cl.msg.body = wire.PingRequest(cl.id)
 		return
 	}
+	cl.msg.info.Method = wire.MethodDiscover
 	cl.msg.protocolMethod = wire.MethodDiscover
 	cl.msg.body = wire.DiscoverRequest(cl.id, cl.c.meta)
 }
@@ -109,15 +110,26 @@ func (cl *call) pinging() {
 // ListCapabilities implements [BackendClient]. A list that the backend does not
 // know stays empty; every other fault fails the whole.
 func (c *Client) ListCapabilities(ctx context.Context) (*Capabilities, error) {
-	about, err := c.describe(ctx)
-	if err != nil {
-		return nil, err
+	for again := false; ; again = true {
+		about, session, err := c.describe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.lists(ctx, about); err != nil {
+			return nil, err
+		}
+		if session == c.own.now.Load() || session == nil || again {
+			return about, nil
+		} // else the backend is another one now: what it offers may have changed
 	}
+}
+
+func (c *Client) lists(ctx context.Context, about *Capabilities) (err error) {
 	var has struct {
 		Tools, Resources, Prompts json.RawMessage
 	}
 	if json.Unmarshal(about.Capabilities, &has) != nil {
-		return nil, &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: wire.MethodInitialize,
+		return &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: wire.MethodDiscover,
 			Detail: "its capabilities are not an object"}
 	}
 	for _, list := range []struct {
@@ -135,23 +147,32 @@ func (c *Client) ListCapabilities(ctx context.Context) (*Capabilities, error) {
 			continue
 		}
 		if *list.into, err = c.pages(ctx, list.method, list.field); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return about, nil
+	return nil
 }
 
 // describe asks a backend who it is: with server/discover, or by what it said
-// when the client's own session was opened. A ping makes sure that it still says
-// so.
-func (c *Client) describe(ctx context.Context) (*Capabilities, error) {
-	cl := c.newCall(ctx, &Request{Method: wire.MethodPing}, guard.List)
-	cl.standing = (*call).pinging
-	raw, err := cl.result1(ctx)
-	if err != nil {
-		return nil, err
+// when the client's own session was opened, which is returned then. A ping opens
+// it where there is none.
+func (c *Client) describe(ctx context.Context) (about *Capabilities, session *backendSession, err error) {
+	var raw json.RawMessage
+	if r := c.revision.Load(); r != nil && !r.Stateless() {
+		session = c.own.now.Load()
 	}
-	about := &Capabilities{Revision: cl.revision}
+	if session == nil {
+		cl := c.newCall(ctx, &Request{Method: wire.MethodPing}, guard.List)
+		cl.standing = (*call).pinging
+		if raw, err = cl.outcome(ctx); err != nil {
+			return nil, nil, err
+		}
+		session = cl.session
+		about = &Capabilities{Revision: cl.revision}
+	}
+	if session != nil {
+		raw, about = session.init, &Capabilities{Revision: session.revision}
+	}
 	var said struct {
 		Capabilities json.RawMessage `json:"capabilities"`
 		Instructions string          `json:"instructions"`
@@ -160,18 +181,15 @@ func (c *Client) describe(ctx context.Context) (*Capabilities, error) {
 			ServerInfo json.RawMessage `json:"io.modelcontextprotocol/serverInfo"`
 		} `json:"_meta"`
 	}
-	if cl.session != nil {
-		raw = cl.session.init
-	}
 	if json.Unmarshal(raw, &said) != nil || said.Capabilities == nil {
-		return nil, &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: wire.MethodDiscover,
+		return nil, nil, &Error{Kind: KindProtocolError, Backend: c.o.Name, Method: wire.MethodDiscover,
 			Detail: "the answer does not describe a server"}
 	}
 	about.Capabilities, about.Instructions, about.Server = said.Capabilities, said.Instructions, said.ServerInfo
 	if said.Meta.ServerInfo != nil {
 		about.Server = said.Meta.ServerInfo
 	}
-	return about, nil
+	return about, session, nil
 }
 
 // pages reads a list to its end.
@@ -225,11 +243,11 @@ func (c *Client) ask(ctx context.Context, method, name string, params []byte) (j
 	if params != nil && !json.Valid(params) {
 		return nil, &RPCError{Code: wire.InvalidParams, Message: "the arguments are not JSON"}
 	}
-	return c.newCall(ctx, &Request{Method: method, Name: name, Params: params}, ClassOf(method)).result1(ctx)
+	return c.newCall(ctx, &Request{Method: method, Name: name, Params: params}, ClassOf(method)).outcome(ctx)
 }
 
-// result1 runs the call and returns its one result.
-func (cl *call) result1(ctx context.Context) (json.RawMessage, error) {
+// outcome runs the call and returns its one result.
+func (cl *call) outcome(ctx context.Context) (json.RawMessage, error) {
 	err := cl.run(ctx)
 	if err != nil {
 		cl.finish(err)
