@@ -50,14 +50,12 @@ type Message struct {
 // Modern reports whether the message belongs to revision 2026-07-28 or later.
 func (m Message) Modern() bool { return m.Revision >= firstModern }
 
-// arguments returns params.arguments as they came, an empty object by default.
+// arguments returns params.arguments as they came.
 func (m Message) arguments() json.RawMessage {
 	var p struct {
 		Arguments json.RawMessage `json:"arguments"`
 	}
-	if json.Unmarshal(m.Params, &p) != nil || len(p.Arguments) == 0 {
-		return json.RawMessage("{}")
-	}
+	_ = json.Unmarshal(m.Params, &p) // params of another shape have none
 	return p.Arguments
 }
 

@@ -112,7 +112,7 @@ func (s *Server) run(ctx context.Context, t Tool, args json.RawMessage) (toolRes
 	if fn == nil {
 		fn = Echo
 	}
-	if len(args) == 0 {
+	if len(args) == 0 || string(args) == "null" {
 		args = json.RawMessage("{}")
 	}
 	v, err := fn(ctx, args)
