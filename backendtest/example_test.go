@@ -84,7 +84,7 @@ func ExampleIssuer() {
 			return
 		}
 		_ = res.Body.Close()
-		fmt.Println(res.StatusCode == http.StatusUnauthorized, res.Header.Get("WWW-Authenticate"))
+		fmt.Printf("%v %q\n", res.StatusCode == http.StatusUnauthorized, res.Header.Get("WWW-Authenticate"))
 	}
 	first := issuer.Mint()
 	ask(first)
@@ -94,8 +94,8 @@ func ExampleIssuer() {
 	fmt.Println(srv.ByToken(1), srv.ByToken(2), srv.Refused(backendtest.MethodGet))
 
 	// Output:
-	// false
-	// true Bearer error="invalid_token"
-	// false
+	// false ""
+	// true "Bearer error=\"invalid_token\""
+	// false ""
 	// 2 1 1
 }
