@@ -1,0 +1,242 @@
+// Package catalog knows what exists: the tools, prompts, resources and resource
+// templates of all backends, and the names clients see them under.
+//
+// One loop per backend keeps its part fresh. Readers never wait for it: they
+// read an immutable [Snapshot] behind an atomic pointer. What a backend listed
+// last stays listed while the backend is in trouble, so a client's tools do not
+// come and go with it. Definitions are passed on byte for byte, but for the name.
+package catalog
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recloser-mcp/recloser/backend"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// Client is what the catalogue needs of a backend; *backend.Client is one.
+type Client interface {
+	// ListCapabilities returns everything that the backend lists.
+	ListCapabilities(ctx context.Context) (*backend.Capabilities, error)
+	// Listen keeps a standing stream until ctx ends and calls on with the method
+	// of each notification, and with "" each time the stream is established.
+	Listen(ctx context.Context, on func(method string)) error
+}
+
+// Backend is one backend of the catalogue.
+type Backend struct {
+	Name   string // in the configuration
+	Slug   string // [a-z0-9-]+, different for each backend
+	Client Client
+}
+
+// Catalog keeps the snapshot fresh. All methods are safe for concurrent use.
+type Catalog struct {
+	o        Options
+	backends []Backend
+	loops    map[string]*loop // by name
+	current  atomic.Pointer[Snapshot]
+
+	mu       sync.Mutex
+	listings []*listing
+	facts    []Facts
+	sticky   map[clash]bool
+	told     map[Report]bool
+	nextSub  int
+	subs     map[int]func(Change)
+}
+
+// Facts is what the catalogue knows of one backend, for status pages.
+type Facts struct {
+	Loaded    bool // it has been listed at least once
+	Tools     int
+	Prompts   int
+	Resources int
+	Templates int
+	Revision  wire.Revision   // of the protocol, "" until known
+	Server    json.RawMessage // the backend's serverInfo
+	Refreshed time.Time       // the last refresh that succeeded
+	Tried     time.Time       // the last refresh that ended
+	Err       error           // of the last refresh, nil when it succeeded
+	Reason    string          // reason code of Err
+}
+
+// Kinds is a set of lists.
+type Kinds uint8
+
+// The lists that clients are told of.
+const (
+	Tools Kinds = 1 << iota
+	Prompts
+	Resources // and resource templates
+)
+
+// Change says which public lists a refresh has changed.
+type Change struct {
+	All Kinds            // where all backends are served together
+	Own map[string]Kinds // by slug, where one backend is served alone
+}
+
+// New makes a catalogue of the backends, in the order of the configuration. It
+// does nothing until Run.
+func New(o Options, backends []Backend) *Catalog {
+	c := &Catalog{
+		o:        o.withDefaults(),
+		backends: slices.Clone(backends),
+		loops:    make(map[string]*loop, len(backends)),
+		listings: make([]*listing, len(backends)),
+		facts:    make([]Facts, len(backends)),
+		sticky:   make(map[clash]bool),
+		subs:     make(map[int]func(Change)),
+	}
+	for i, b := range c.backends {
+		c.loops[b.Name] = newLoop(c, i, b)
+	}
+	c.current.Store(c.build())
+	return c
+}
+
+// Run keeps the catalogue fresh until ctx ends. It returns when everything that
+// it started has ended. Call it once.
+func (c *Catalog) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, l := range c.loops {
+		wg.Go(func() { l.run(ctx) })
+	}
+	wg.Wait()
+}
+
+// Snapshot returns the catalogue as it is now, without a lock.
+func (c *Catalog) Snapshot() *Snapshot { return c.current.Load() }
+
+// Kick asks for a refresh of the backend now: it has just answered again after
+// trouble. Kicks that come while one waits are one.
+func (c *Catalog) Kick(name string) {
+	if l := c.loops[name]; l != nil {
+		l.poke(l.kicks)
+	}
+}
+
+// Facts returns what is known of the backend; ok is false for an unknown name.
+func (c *Catalog) Facts(name string) (f Facts, ok bool) {
+	l := c.loops[name]
+	if l == nil {
+		return Facts{}, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.facts[l.index], true
+}
+
+// Subscribe has f called after each refresh that changed a public list, until
+// cancel. The new snapshot is current by then. f is called from several
+// goroutines and must not block.
+func (c *Catalog) Subscribe(f func(Change)) (cancel func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := c.nextSub
+	c.nextSub++
+	c.subs[id] = f
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.subs, id)
+	}
+}
+
+// update makes a backend's new listing public.
+func (c *Catalog) update(i int, caps *backend.Capabilities) {
+	l := newListing(c.backends[i].Name, caps)
+	c.mu.Lock()
+	now := time.Now()
+	c.listings[i] = l
+	c.facts[i] = Facts{
+		Loaded: true, Revision: l.revision, Server: l.server, Refreshed: now, Tried: now,
+		Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
+		Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
+	}
+	before, after := c.current.Load(), c.build()
+	c.current.Store(after)
+	change := difference(before, after)
+	reports := c.untold(after.reps)
+	subs := slices.Collect(maps.Values(c.subs))
+	c.mu.Unlock()
+
+	for _, r := range reports {
+		c.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "catalogue entry needs attention",
+			slog.String("backend", r.Backend), slog.String("kind", r.Kind.String()),
+			slog.String("name", r.Name), slog.String("public", r.Public), slog.String("text", r.Text))
+	}
+	if change.All == 0 && len(change.Own) == 0 {
+		return
+	}
+	for _, f := range subs {
+		f(change)
+	}
+}
+
+// failed notes a refresh that failed. What was listed stays.
+func (c *Catalog) failed(i int, err error) {
+	c.mu.Lock()
+	f := &c.facts[i]
+	reason := reasonOf(err)
+	news := f.Reason != reason
+	f.Tried, f.Err, f.Reason = time.Now(), err, reason
+	c.mu.Unlock()
+	if news {
+		c.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "catalogue not refreshed",
+			slog.String("backend", c.backends[i].Name), slog.String("reason", reason), slog.Any("error", err))
+	}
+}
+
+// build makes a snapshot of the listings. c.mu is held, except by New.
+func (c *Catalog) build() *Snapshot {
+	m := merger{
+		namer: namer{c.o.Separator, c.o.MaxNameLength}, auto: c.o.Conflicts == Auto, sticky: c.sticky,
+		backends: c.backends, listings: c.listings,
+	}
+	if m.auto {
+		m.settle()
+	}
+	return m.snapshot()
+}
+
+// untold returns the reports that were not logged yet. c.mu is held.
+func (c *Catalog) untold(reports []Report) (fresh []Report) {
+	told := make(map[Report]bool, len(reports))
+	for _, r := range reports {
+		if !c.told[r] && !told[r] {
+			fresh = append(fresh, r)
+		}
+		told[r] = true
+	}
+	c.told = told
+	return fresh
+}
+
+// difference says what clients have to be told.
+func difference(before, after *Snapshot) Change {
+	change := Change{All: changed(before.all, after.all), Own: make(map[string]Kinds)}
+	for slug, v := range after.own {
+		if k := changed(before.own[slug], v); k != 0 {
+			change.Own[slug] = k
+		}
+	}
+	return change
+}
+
+func changed(before, after *View) (k Kinds) {
+	for kind, bit := range [kinds]Kinds{Tool: Tools, Prompt: Prompts, Resource: Resources, Template: Resources} {
+		if !before.sections[kind].same(&after.sections[kind]) {
+			k |= bit
+		}
+	}
+	return k
+}

@@ -1,0 +1,226 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// merger builds a snapshot out of what each backend lists.
+type merger struct {
+	namer    namer
+	auto     bool
+	sticky   map[clash]bool // names that got a prefix under Auto; kept between builds
+	backends []Backend
+	listings []*listing // by index of the backend; nil: never listed
+	reports  []Report
+}
+
+// clash is a name that more than one backend has.
+type clash struct {
+	kind   Kind
+	public string
+}
+
+func (m *merger) snapshot() *Snapshot {
+	s := &Snapshot{all: m.all(), own: make(map[string]*View, len(m.backends))}
+	for i, b := range m.backends {
+		s.own[b.Slug] = m.own(i)
+	}
+	for _, l := range m.listings {
+		if l != nil {
+			s.reps = append(s.reps, l.reports...)
+		}
+	}
+	s.reps = append(s.reps, m.reports...)
+	return s
+}
+
+// all is the view of every backend.
+func (m *merger) all() *View {
+	v := &View{namer: m.namer, missing: make(map[string]string)}
+	providers := 0
+	for i, l := range m.listings {
+		if l == nil {
+			v.missing[m.backends[i].Slug] = m.backends[i].Name
+		}
+		if l == nil || l.resources {
+			providers++
+			v.sole = m.backends[i].Name
+		}
+	}
+	if providers != 1 {
+		v.sole = ""
+	}
+	for _, k := range []Kind{Tool, Prompt} {
+		v.sections[k] = newSection(k, m.named(k))
+	}
+	for _, k := range []Kind{Resource, Template} {
+		v.sections[k] = newSection(k, m.located(k))
+	}
+	v.instructions = m.instructions()
+	return v
+}
+
+// own is the view of one backend under its own names.
+func (m *merger) own(i int) *View {
+	b, l := m.backends[i], m.listings[i]
+	v := &View{namer: m.namer, alone: b.Name}
+	if l == nil {
+		v.missing = map[string]string{b.Slug: b.Name}
+		l = &listing{}
+	}
+	for k := range kinds {
+		entries := make([]*Entry, 0, len(l.items[k]))
+		for n := range l.items[k] {
+			it := &l.items[k][n]
+			public := it.name
+			if k == Tool || k == Prompt {
+				public = m.namer.bare(it.name)
+			}
+			entries = append(entries, it.entry(k, b.Name, public))
+		}
+		v.sections[k] = newSection(k, entries)
+	}
+	v.instructions = l.instructions
+	return v
+}
+
+// named returns the entries of a kind whose public names we make.
+func (m *merger) named(k Kind) []*Entry {
+	var entries []*Entry
+	taken := make(map[string]string) // public name to owner
+	for i, l := range m.listings {
+		if l == nil {
+			continue
+		}
+		b := m.backends[i]
+		for n := range l.items[k] {
+			it := &l.items[k][n]
+			public := m.public(k, b.Slug, it.name)
+			if owner, ok := taken[public]; ok {
+				m.report(b, k, it.name, "", fmt.Sprintf("its public name %q is taken by %s", public, owner))
+				continue
+			}
+			taken[public] = b.Name
+			if full := m.full(k, b.Slug, it.name); full != public {
+				m.report(b, k, it.name, public, fmt.Sprintf("names have at most %d characters of letters, digits, _ . and -", m.namer.max))
+			}
+			entries = append(entries, it.entry(k, b.Name, public))
+		}
+	}
+	return entries
+}
+
+// public returns a name's public form.
+func (m *merger) public(k Kind, slug, name string) string {
+	if m.auto {
+		if bare := m.namer.bare(name); !m.sticky[clash{k, bare}] {
+			return bare
+		}
+	}
+	return m.namer.prefixed(slug, name)
+}
+
+// full is what public would be without the rules for public names.
+func (m *merger) full(k Kind, slug, name string) string {
+	if m.auto && !m.sticky[clash{k, m.namer.bare(name)}] {
+		return name
+	}
+	return slug + m.namer.separator + name
+}
+
+// settle decides which names get a prefix under Auto. A prefix can produce a
+// name that another backend has, so this goes on until nothing is new. Names
+// that nobody has any more are forgotten.
+func (m *merger) settle() {
+	for _, k := range []Kind{Tool, Prompt} {
+		bares := make(map[string]bool)
+		for again := true; again; {
+			again = false
+			taken := make(map[string]clash) // public names to the bare names behind them
+			for i, l := range m.listings {
+				if l == nil {
+					continue
+				}
+				for n := range l.items[k] {
+					name := l.items[k][n].name
+					bare := clash{k, m.namer.bare(name)}
+					bares[bare.public] = true
+					public := m.public(k, m.backends[i].Slug, name)
+					first, ok := taken[public]
+					if !ok {
+						taken[public] = bare
+						continue
+					}
+					for _, c := range []clash{first, bare} {
+						if !m.sticky[c] {
+							m.sticky[c], again = true, true
+						}
+					}
+				}
+			}
+		}
+		for c := range m.sticky {
+			if c.kind == k && !bares[c.public] {
+				delete(m.sticky, c)
+			}
+		}
+	}
+}
+
+// located returns the entries of a kind that are known by their URI. The first
+// backend in the order of the configuration keeps one that several have.
+func (m *merger) located(k Kind) []*Entry {
+	var entries []*Entry
+	taken := make(map[string]string)
+	for i, l := range m.listings {
+		if l == nil {
+			continue
+		}
+		b := m.backends[i]
+		for n := range l.items[k] {
+			it := &l.items[k][n]
+			if owner, ok := taken[it.name]; ok {
+				m.report(b, k, it.name, "", fmt.Sprintf("%s stands before it in the configuration and has the same URI", owner))
+				continue
+			}
+			taken[it.name] = b.Name
+			entries = append(entries, it.entry(k, b.Name, it.name))
+		}
+	}
+	return entries
+}
+
+func (m *merger) report(b Backend, k Kind, name, public, text string) {
+	m.reports = append(m.reports, Report{Backend: b.Name, Kind: k, Name: name, Public: public, Text: text})
+}
+
+// instructions joins what the backends say about themselves.
+func (m *merger) instructions() string {
+	var b strings.Builder
+	for i, l := range m.listings {
+		if l == nil || l.instructions == "" {
+			continue
+		}
+		if b.Len() > 4*maxInstructions {
+			break
+		}
+		if b.Len() > 0 {
+			b.WriteString("\n\n")
+		}
+		fmt.Fprintf(&b, "%s (names begin with %s%s):\n%s", m.backends[i].Name, m.backends[i].Slug, m.namer.separator, l.instructions)
+	}
+	return b.String()
+}
+
+// entry makes the public entry of a definition: the same bytes, but for the
+// name.
+func (it *item) entry(k Kind, owner, public string) *Entry {
+	e := &Entry{Kind: k, Backend: owner, Public: public, Name: it.name, Definition: it.raw, Params: it.params, match: it.match}
+	if public != it.name {
+		e.Definition = wire.Splice(nil, it.raw, wire.Edit{Span: it.nameAt, New: wire.Quote(nil, public)})
+	}
+	return e
+}

@@ -1,0 +1,191 @@
+package catalog
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/recloser-mcp/recloser/backend"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+const (
+	// every is the time between refreshes that nothing asked for.
+	every = 5 * time.Minute
+	// refreshLimit bounds one refresh.
+	refreshLimit = 30 * time.Second
+	// apart is the least time from the start of a refresh to that of the next
+	// one that a backend's own notification asks for.
+	apart = time.Second
+	// reopened is the least time between two refreshes because the standing
+	// stream was established anew: some servers end it every few seconds.
+	reopened = 30 * time.Second
+
+	// Without a catalogue a backend is asked again and again: quickly while it
+	// cannot be reached, as asking costs nothing then, and slowly while it
+	// answers and does not want us.
+	soonest = 100 * time.Millisecond
+	soon    = time.Second
+	later   = 10 * time.Second
+)
+
+// loop keeps one backend's part of the catalogue fresh. One refresh runs at a
+// time; what asks for another meanwhile gets it afterwards.
+type loop struct {
+	c       *Catalog
+	index   int
+	b       Backend
+	kicks   chan struct{} // the backend answers again
+	changes chan struct{} // the backend says that a list changed
+
+	loaded   bool
+	missed   bool // a change was announced and could not be fetched
+	failures int  // in a row, while not loaded
+}
+
+func newLoop(c *Catalog, i int, b Backend) *loop {
+	return &loop{c: c, index: i, b: b, kicks: make(chan struct{}, 1), changes: make(chan struct{}, 1)}
+}
+
+func (l *loop) poke(ch chan struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
+}
+
+func (l *loop) run(ctx context.Context) {
+	var listener sync.WaitGroup
+	defer listener.Wait()
+	var silent chan struct{} // closed when the listener has ended; nil before the first
+	for {
+		started := time.Now()
+		err := l.refresh(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil && (silent == nil || closed(silent)) {
+			silent = make(chan struct{})
+			listener.Go(func() { l.listen(ctx, silent) })
+		}
+		if !l.pause(ctx, started, err) {
+			return
+		}
+	}
+}
+
+func (l *loop) refresh(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, refreshLimit)
+	defer cancel()
+	caps, err := l.b.Client.ListCapabilities(ctx)
+	if err != nil {
+		l.c.failed(l.index, err)
+		return err
+	}
+	l.loaded, l.missed, l.failures = true, false, 0
+	l.c.update(l.index, caps)
+	return nil
+}
+
+// pause waits until the next refresh is due; false means that ctx ended.
+func (l *loop) pause(ctx context.Context, started time.Time, err error) bool {
+	timer := time.NewTimer(l.delay(err))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.kicks:
+	case <-l.changes:
+		l.missed = true
+		select {
+		case <-time.After(time.Until(started.Add(apart))):
+		case <-ctx.Done():
+		}
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// delay is how long to wait when nothing asks for a refresh.
+func (l *loop) delay(err error) time.Duration {
+	switch {
+	case err == nil:
+		return every - rand.N(every/10) // so that backends do not all come at once
+	case l.loaded && !l.missed:
+		return every
+	case l.loaded || answered(err):
+		return max(later, retryAfter(err))
+	}
+	d := soonest << min(l.failures, 10)
+	l.failures++
+	return min(d, soon)
+}
+
+// listen follows the backend's standing stream. It ends with ctx, or when the
+// backend offers no stream; the next refresh tries it again then.
+func (l *loop) listen(ctx context.Context, silent chan struct{}) {
+	defer close(silent)
+	var last time.Time
+	err := l.b.Client.Listen(ctx, func(method string) {
+		switch method {
+		case "":
+			// What changed while there was no stream, nobody told.
+			if last.IsZero() || time.Since(last) >= reopened {
+				last = time.Now()
+				l.poke(l.changes)
+			}
+		case wire.NoteToolsChanged, wire.NotePromptsChanged, wire.NoteResourcesChanged:
+			l.poke(l.changes)
+		}
+	})
+	if err != nil && ctx.Err() == nil {
+		l.c.o.Logger.LogAttrs(ctx, slog.LevelDebug, "no standing stream",
+			slog.String("backend", l.b.Name), slog.Any("error", err))
+	}
+}
+
+func closed(ch chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
+
+// answered reports whether somebody answered the refresh that failed with err:
+// asking again at once would only annoy.
+func answered(err error) bool {
+	var e *backend.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.Kind {
+	case backend.KindUnreachable, backend.KindTimeout, backend.KindCanceled, backend.KindNoCapacity:
+		return false
+	case backend.KindServerError:
+		return e.Status == 429
+	}
+	return true
+}
+
+// maxRetryAfter bounds what a backend can ask for.
+const maxRetryAfter = every
+
+func retryAfter(err error) time.Duration {
+	var e *backend.Error
+	if errors.As(err, &e) {
+		return min(e.RetryAfter, maxRetryAfter)
+	}
+	return 0
+}
+
+func reasonOf(err error) string {
+	var e *backend.Error
+	if errors.As(err, &e) {
+		return e.Kind.Reason()
+	}
+	return "unknown"
+}

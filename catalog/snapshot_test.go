@@ -1,0 +1,328 @@
+package catalog_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/recloser-mcp/recloser/backend"
+	"github.com/recloser-mcp/recloser/catalog"
+)
+
+// settled returns the snapshot of a catalogue whose peers have all been listed.
+func settled(t *testing.T, o catalog.Options, caps ...backend.Capabilities) (s *catalog.Snapshot) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var peers []*peer
+		for _, c := range caps {
+			peers = append(peers, &peer{caps: c})
+		}
+		c := serve(t, o, peers...)
+		synctest.Wait()
+		s = c.Snapshot()
+	})
+	return s
+}
+
+func TestPublicNames(t *testing.T) {
+	long := strings.Repeat("x", 70)
+	for _, c := range []struct {
+		what string
+		o    catalog.Options
+		a, b []string
+		want []string
+	}{
+		{"a prefix for each", catalog.Options{}, []string{"get"}, []string{"put"}, []string{"a_get", "b_put"}},
+		{"the same name", catalog.Options{}, []string{"get"}, []string{"get"}, []string{"a_get", "b_get"}},
+		{"another separator", catalog.Options{Separator: "__"}, []string{"get"}, nil, []string{"a__get"}},
+		{"a name with a separator", catalog.Options{}, []string{"b_x"}, []string{"x"}, []string{"a_b_x", "b_x"}},
+		{"too long", catalog.Options{}, []string{long}, nil, []string{"a_" + long[:53] + "_iox5npfy"}},
+		{"foreign characters", catalog.Options{}, []string{"größe/m²"}, nil, []string{"a_gr__e_m__s5czo6ua"}},
+		{"auto without a clash", catalog.Options{Conflicts: catalog.Auto}, []string{"get"}, []string{"put"}, []string{"get", "put"}},
+		{"auto with one", catalog.Options{Conflicts: catalog.Auto}, []string{"get", "x"}, []string{"get", "y"}, []string{"a_get", "b_get", "x", "y"}},
+		{"auto where a prefix makes another", catalog.Options{Conflicts: catalog.Auto},
+			[]string{"get", "b_get"}, []string{"get"}, []string{"a_b_get", "a_get", "b_get"}},
+		{"auto and too long", catalog.Options{Conflicts: catalog.Auto}, []string{long}, nil, []string{long[:55] + "_y4n5ccjc"}},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			s := settled(t, c.o, backend.Capabilities{Tools: tools(c.a...), Prompts: prompts(c.a...)},
+				backend.Capabilities{Tools: tools(c.b...), Prompts: prompts(c.b...)})
+			got := names(s.All(), catalog.Tool)
+			if diff := cmp.Diff(c.want, got); diff != "" {
+				t.Error(diff)
+			}
+			if diff := cmp.Diff(got, names(s.All(), catalog.Prompt)); diff != "" {
+				t.Errorf("prompts are named otherwise: %s", diff)
+			}
+			for _, e := range s.All().Entries(catalog.Tool) {
+				var d struct{ Name string }
+				if err := json.Unmarshal(e.Definition, &d); err != nil || d.Name != e.Public || len(e.Public) > 64 {
+					t.Errorf("%q is defined as %s", e.Public, e.Definition)
+				}
+				if found, ok := s.Tool(e.Public); !ok || found != e {
+					t.Errorf("%q is listed and not found", e.Public)
+				}
+			}
+		})
+	}
+}
+
+func TestABackendAloneKeepsItsOwnNames(t *testing.T) {
+	s := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("get", "put")}, backend.Capabilities{Tools: tools("get")})
+	own, ok := s.Backend("a")
+	if !ok {
+		t.Fatal("no view")
+	}
+	if diff := cmp.Diff([]string{"get", "put"}, names(own, catalog.Tool)); diff != "" {
+		t.Error(diff)
+	}
+	if e, ok := own.Find(catalog.Tool, []byte("get")); !ok || e.Backend != "a" || e.Name != "get" {
+		t.Errorf("get is %+v", e)
+	}
+	if _, ok := s.Backend("c"); ok {
+		t.Error("there is a view of a backend that is not there")
+	}
+}
+
+func TestDefinitionsKeepTheirBytes(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		name := rapid.StringMatching(`[a-z]{1,8}`).Draw(rt, "name")
+		number := rapid.StringMatching(`-?[1-9][0-9]{0,40}(\.[0-9]{1,30})?`).Draw(rt, "number")
+		text := rapid.String().Draw(rt, "text")
+		before := fmt.Sprintf(` { "x" :%s,"inputSchema":{"type":"object","properties":{"name":{"type":"string"}}},`, number)
+		after := fmt.Sprintf(`, "_meta" : {"name":%q, "z":[ 1 , 2 ]}, "a":null}`, "inner")
+		quoted, _ := json.Marshal(text)
+		after = fmt.Sprintf(`,"t":%s`, quoted) + after
+		raw := before + fmt.Sprintf(`"name"  :  %q`, name) + after
+		s := settled(t, catalog.Options{}, backend.Capabilities{Tools: []json.RawMessage{json.RawMessage(raw)}})
+		e, ok := s.Tool("a_" + name)
+		if !ok {
+			rt.Fatalf("not listed: %v", s.Reports())
+		}
+		want := strings.TrimSpace(before + fmt.Sprintf(`"name"  :  %q`, "a_"+name) + after)
+		if diff := cmp.Diff(want, string(bytes.TrimSpace(e.Definition))); diff != "" {
+			rt.Error(diff)
+		}
+		own, _ := s.Backend("a")
+		if diff := cmp.Diff(strings.TrimSpace(raw), string(bytes.TrimSpace(own.Entries(catalog.Tool)[0].Definition))); diff != "" {
+			rt.Error(diff)
+		}
+	})
+}
+
+func TestUnusableEntriesAreLeftOutAndReported(t *testing.T) {
+	def := func(s string) json.RawMessage { return json.RawMessage(s) }
+	s := settled(t, catalog.Options{},
+		backend.Capabilities{
+			Tools: []json.RawMessage{
+				def(`{"name":"good","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"Region"}}}}`),
+				def(`{"name":"bad","inputSchema":{"properties":{"r":{"type":"number","x-mcp-header":"Region"}}}}`),
+				def(`{"title":"nameless"}`), def(`7`), def(`{"name":"good"}`),
+			},
+			Resources: resources("file:///x"), Templates: templates("file:///{p}"),
+		},
+		backend.Capabilities{Resources: resources("file:///x", "file:///y"), Templates: templates("file:///{p}")})
+	if diff := cmp.Diff([]string{"a_good"}, names(s.All(), catalog.Tool)); diff != "" {
+		t.Error(diff)
+	}
+	if e, _ := s.Tool("a_good"); len(e.Params) != 1 || e.Params[0].Name != "Mcp-Param-Region" {
+		t.Errorf("headers of a_good: %+v", e.Params)
+	}
+	if diff := cmp.Diff([]string{"file:///x", "file:///y"}, names(s.All(), catalog.Resource)); diff != "" {
+		t.Error(diff)
+	}
+	var got []string
+	for _, r := range s.Reports() {
+		got = append(got, r.String())
+	}
+	if diff := cmp.Diff([]string{
+		`tool "bad" of a is not listed: invalid x-mcp-header at "r": type is not string, integer or boolean`,
+		`tool "" of a is not listed: it has no name`,
+		`tool "" of a is not listed: it has no name`,
+		`tool "good" of a is not listed: the backend lists it twice`,
+		`resource "file:///x" of b is not listed: a stands before it in the configuration and has the same URI`,
+		`resource template "file:///{p}" of b is not listed: a stands before it in the configuration and has the same URI`,
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFindResources(t *testing.T) {
+	s := settled(t, catalog.Options{},
+		backend.Capabilities{Resources: resources("file:///x"), Templates: templates("file:///{+path}", "db://{table}/rows")},
+		backend.Capabilities{Resources: resources("mem://b"), Templates: templates("file:///logs/{name}", "odd://{")})
+	for _, c := range []struct {
+		uri, want string
+	}{
+		{"file:///x", "a"}, {"mem://b", "b"},
+		{"file:///deep/er", "a"},
+		{"file:///logs/today", "b"}, // the more literal template
+		{"file:///logs/2026/07", "a"},
+		{"db://users/rows", "a"}, {"db://users/rows/1", ""},
+		{"http://elsewhere", ""}, {"", ""}, {"odd://{", ""},
+		{"file:///logs/{name}", "b"},
+	} {
+		e, ok := s.All().Find(catalog.Resource, []byte(c.uri))
+		if got := owner(e); got != c.want || ok != (c.want != "") {
+			t.Errorf("%q belongs to %q, want %q", c.uri, got, c.want)
+		}
+		if ok && e.Name != c.uri {
+			t.Errorf("%q was rewritten to %q", c.uri, e.Name)
+		}
+	}
+	if e, ok := s.All().Find(catalog.Template, []byte("file:///x")); owner(e) != "a" || !ok {
+		t.Error("a completion about a resource does not find its owner")
+	}
+	own, _ := s.Backend("b")
+	if e, ok := own.Find(catalog.Resource, []byte("http://elsewhere")); owner(e) != "b" || !ok {
+		t.Error("an endpoint of one backend does not pass on a URI it does not know")
+	}
+}
+
+func owner(e *catalog.Entry) string {
+	if e == nil {
+		return ""
+	}
+	return e.Backend
+}
+
+func TestAnUnlistedURIBelongsToTheOnlyBackendWithResources(t *testing.T) {
+	s := settled(t, catalog.Options{}, capabilities(`{"resources":{}}`), capabilities(`{"tools":{}}`))
+	if e, ok := s.All().Find(catalog.Resource, []byte("any://thing")); owner(e) != "a" || !ok {
+		t.Errorf("it belongs to %q", owner(e))
+	}
+}
+
+func TestNamesOfABackendThatWasNeverListed(t *testing.T) {
+	c := catalog.New(catalog.Options{}, []catalog.Backend{{Name: "Git Hub", Slug: "git-hub"}, {Name: "b", Slug: "b"}})
+	v := c.Snapshot().All()
+	e, ok := v.Find(catalog.Tool, []byte("git-hub_get_issue"))
+	if want := (&catalog.Entry{Kind: catalog.Tool, Backend: "Git Hub", Public: "git-hub_get_issue", Name: "get_issue"}); !ok ||
+		e.Backend != want.Backend || e.Public != want.Public || e.Name != want.Name || e.Definition != nil {
+		t.Errorf("got %+v, want %+v", e, want)
+	}
+	for _, name := range []string{"c_get", "get", "git-hub_", "_get", ""} {
+		if e, ok := v.Find(catalog.Tool, []byte(name)); ok {
+			t.Errorf("%q is %+v", name, e)
+		}
+	}
+	own, _ := c.Snapshot().Backend("git-hub")
+	if e, ok := own.Find(catalog.Prompt, []byte("plan")); !ok || e.Name != "plan" || e.Backend != "Git Hub" {
+		t.Errorf("plan is %+v", e)
+	}
+	if diff := cmp.Diff([]string{"Git Hub", "b"}, v.Missing()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestPagesCoverTheListOnceAlsoWhenItChanges(t *testing.T) {
+	big := func(prefix string, n int) (list []json.RawMessage) {
+		for i := range n {
+			list = append(list, json.RawMessage(fmt.Sprintf(`{"name":"%s%04d","description":%q}`, prefix, i, strings.Repeat("d", 100_000))))
+		}
+		return list
+	}
+	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: big("t", 35)}).All()
+	other := settled(t, catalog.Options{}, backend.Capabilities{Tools: slices.Concat(big("a", 5), big("t", 20))}).All()
+	read := func(next func(page int) *catalog.View) (all []string, pages int) {
+		for cursor := ""; ; pages++ {
+			p, err := next(pages).List(catalog.Tool, cursor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var page struct {
+				Tools      []struct{ Name string }
+				NextCursor *string
+			}
+			if err := json.Unmarshal([]byte("{"+string(p)+"}"), &page); err != nil {
+				t.Fatal(err)
+			}
+			if len(p) > 1<<20+1000 {
+				t.Errorf("a page has %d bytes", len(p))
+			}
+			for _, tool := range page.Tools {
+				all = append(all, tool.Name)
+			}
+			if page.NextCursor == nil {
+				return all, pages + 1
+			}
+			cursor = *page.NextCursor
+		}
+	}
+	all, pages := read(func(int) *catalog.View { return v })
+	if diff := cmp.Diff(names(v, catalog.Tool), all); diff != "" || pages != 4 {
+		t.Errorf("%d pages: %s", pages, diff)
+	}
+	mixed, _ := read(func(page int) *catalog.View {
+		if page == 0 {
+			return v
+		}
+		return other
+	})
+	if diff := cmp.Diff(names(other, catalog.Tool)[5:], mixed); diff != "" {
+		t.Errorf("after a change between two pages: %s", diff)
+	}
+}
+
+func TestForeignCursorsAreRefused(t *testing.T) {
+	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("x"), Prompts: prompts("x")}).All()
+	for _, cursor := range []string{"0", "!", "dG9vbHM", "dG9vbHM6", "cHJvbXB0czp4", strings.Repeat("A", 40_000), "dG9vbHM6eP8", "dG9vbHM6eA=="} {
+		if p, err := v.List(catalog.Tool, cursor); err == nil {
+			t.Errorf("cursor %.20q gave %s", cursor, p)
+		}
+	}
+	if p, err := v.List(catalog.Prompt, "cHJvbXB0czp4"); err != nil || string(p) != `"prompts":[]` {
+		t.Errorf("behind the last prompt: %s, %v", p, err)
+	}
+}
+
+func TestInstructionsComeFromTheBackends(t *testing.T) {
+	s := settled(t, catalog.Options{}, backend.Capabilities{Instructions: "Ask me."}, backend.Capabilities{}, backend.Capabilities{Instructions: "Or me."})
+	if diff := cmp.Diff("a (names begin with a_):\nAsk me.\n\nc (names begin with c_):\nOr me.", s.All().Instructions()); diff != "" {
+		t.Error(diff)
+	}
+	if own, _ := s.Backend("c"); own.Instructions() != "Or me." {
+		t.Errorf("alone: %q", own.Instructions())
+	}
+}
+
+func TestFindAllocatesNothingForWhatIsListed(t *testing.T) {
+	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("get")}).All()
+	name := []byte("a_get")
+	if n := testing.AllocsPerRun(100, func() {
+		if _, ok := v.Find(catalog.Tool, name); !ok {
+			t.Fatal("not found")
+		}
+	}); n != 0 {
+		t.Errorf("%.0f allocations", n)
+	}
+}
+
+func TestValidate(t *testing.T) {
+	for _, c := range []struct {
+		o    catalog.Options
+		want string
+	}{
+		{catalog.Options{}, ""},
+		{catalog.Options{Conflicts: catalog.Auto, Separator: "__", MaxNameLength: 24}, ""},
+		{catalog.Options{Conflicts: "merge"}, `conflicts is "merge": use "prefix" or "auto"`},
+		{catalog.Options{Separator: "/"}, `separator is "/": use letters, digits, _ . and - only`},
+		{catalog.Options{Separator: "-"}, `separator "-" begins with a character that slugs hold: begin it with "_" or "."`},
+		{catalog.Options{MaxNameLength: 500}, `maxNameLength is 500: use 24 to 128`},
+	} {
+		got := ""
+		if err := c.o.Validate(); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("Validate(%+v) = %q, want %q", c.o, got, c.want)
+		}
+	}
+}
