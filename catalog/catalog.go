@@ -55,17 +55,17 @@ type Catalog struct {
 
 // Facts is what the catalogue knows of one backend, for status pages.
 type Facts struct {
-	Loaded    bool // it has been listed at least once
-	Tools     int
-	Prompts   int
-	Resources int
-	Templates int
-	Revision  wire.Revision   // of the protocol, "" until known
-	Server    json.RawMessage // the backend's serverInfo
-	Refreshed time.Time       // the last refresh that succeeded
-	Tried     time.Time       // the last refresh that ended
-	Err       error           // of the last refresh, nil when it succeeded
-	Reason    string          // reason code of Err
+	Loaded      bool // it has been listed at least once
+	Tools       int
+	Prompts     int
+	Resources   int
+	Templates   int
+	Revision    wire.Revision   // of the protocol, "" until known
+	Server      json.RawMessage // the backend's serverInfo
+	LastRefresh time.Time       // the last refresh that succeeded
+	Tried       time.Time       // the last refresh that ended
+	Err         error           // of the last refresh, nil when it succeeded
+	Reason      string          // reason code of Err
 }
 
 // Kinds is a set of lists.
@@ -124,15 +124,15 @@ func (c *Catalog) Kick(name string) {
 	}
 }
 
-// Facts returns what is known of the backend; ok is false for an unknown name.
-func (c *Catalog) Facts(name string) (f Facts, ok bool) {
+// Facts returns what is known of the backend, nothing for an unknown name.
+func (c *Catalog) Facts(name string) Facts {
 	l := c.loops[name]
 	if l == nil {
-		return Facts{}, false
+		return Facts{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.facts[l.index], true
+	return c.facts[l.index]
 }
 
 // Subscribe has f called after each refresh that changed a public list, until
@@ -158,7 +158,7 @@ func (c *Catalog) update(i int, caps *backend.Capabilities) {
 	now := time.Now()
 	c.listings[i] = l
 	c.facts[i] = Facts{
-		Loaded: true, Revision: l.revision, Server: l.server, Refreshed: now, Tried: now,
+		Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
 		Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
 		Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
 	}

@@ -88,7 +88,7 @@ func TestEntriesOutliveTheTroubleOfTheirBackend(t *testing.T) {
 		asked := p.count()
 		p.set(func(p *peer) { p.err = refused })
 		time.Sleep(5*time.Minute - time.Second)
-		f, _ := c.Facts("a")
+		f := c.Facts("a")
 		if f.Reason != "auth_refused" || !errors.Is(f.Err, backend.ErrAuthenticationFailed) || !f.Loaded || f.Tools != 1 || f.Revision != wire.Rev20260728 {
 			t.Errorf("facts are %+v", f)
 		}
@@ -105,7 +105,7 @@ func TestEntriesOutliveTheTroubleOfTheirBackend(t *testing.T) {
 		if diff := cmp.Diff([]string{"a_x", "a_z"}, names(c.Snapshot().All(), catalog.Tool)); diff != "" {
 			t.Errorf("the first accepted probe brought no refresh: %s", diff)
 		}
-		if f, _ := c.Facts("a"); f.Err != nil || f.Reason != "" || f.Tools != 2 {
+		if f := c.Facts("a"); f.Err != nil || f.Reason != "" || f.Tools != 2 {
 			t.Errorf("facts are %+v", f)
 		}
 	})
