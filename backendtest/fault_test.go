@@ -371,3 +371,51 @@ func TestAnInjectionIsHealedAlone(t *testing.T) {
 	srv.Heal()
 	mustCall(t, srv, srv.Client())
 }
+
+func TestHeldAfterExecution(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, start func(...backendtest.Option) *backendtest.Server) {
+		srv := start()
+		c := srv.Client()
+		for name, tt := range map[string]struct {
+			fault  backendtest.Fault
+			answer bool
+			ran    int
+		}{
+			"hang":         {backendtest.Hang(1).AfterExecution(), true, 1},
+			"timeout":      {backendtest.Timeout(0), false, 0},
+			"late timeout": {backendtest.Timeout(0).AfterExecution(), false, 1},
+		} {
+			before := srv.Executions("echo")
+			i := srv.Inject(tt.fault)
+			answered := make(chan bool, 1)
+			go func() {
+				_, body, err := callEcho(t, srv, c)
+				answered <- err == nil && strings.Contains(body, `{\"x\":1}`)
+			}()
+			if err := i.Wait(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			if err := srv.WaitInFlight(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			i.Heal()
+			if got := <-answered; got != tt.answer {
+				t.Errorf("%s: answered %v", name, got)
+			}
+			if got := srv.Executions("echo") - before; got != tt.ran {
+				t.Errorf("%s: %d executions", name, got)
+			}
+		}
+	})
+}
+
+func TestFaultsHaveNames(t *testing.T) {
+	got := []string{
+		backendtest.Status(401, 3).String(), backendtest.Latency(time.Second).String(),
+		backendtest.LimitData(9).Times(1).String(), backendtest.DropSession(2).String(),
+	}
+	want := []string{"status 401 x 3", "latency 1s x -1", "limit data 9 x 1", "drop session x 2"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Error(d)
+	}
+}

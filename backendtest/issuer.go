@@ -30,7 +30,8 @@ type Issuer struct {
 	tokens   []*token
 	byValue  map[string]*token
 	grants   map[string]*grant // by every refresh token they ever had
-	requests []TokenRequest
+	log      []*TokenRequest   // the latest
+	requests int
 	reuses   int
 	script   tokenScript
 	changed  chan struct{}

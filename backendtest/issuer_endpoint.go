@@ -31,21 +31,26 @@ const maxForm = 1 << 20
 func (i *Issuer) Requests() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return len(i.requests)
+	return i.requests
 }
 
-// TokenRequests are all requests to the token endpoint, oldest first.
+// TokenRequests are the latest requests to the token endpoint, oldest first; at
+// most 10,000 are kept.
 func (i *Issuer) TokenRequests() []TokenRequest {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return slices.Clone(i.requests)
+	all := make([]TokenRequest, len(i.log))
+	for n, q := range i.log {
+		all[n] = *q
+	}
+	return all
 }
 
 // WaitRequests blocks until n requests have arrived or ctx ends.
 func (i *Issuer) WaitRequests(ctx context.Context, n int) error {
 	for {
 		i.mu.Lock()
-		got, changed := len(i.requests), i.changed
+		got, changed := i.requests, i.changed
 		i.mu.Unlock()
 		if got >= n {
 			return nil
@@ -61,39 +66,40 @@ func (i *Issuer) WaitRequests(ctx context.Context, n int) error {
 // ServeHTTP is the token endpoint; every path of the issuer is one.
 func (i *Issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		writeOAuthError(w, http.StatusBadRequest, "invalid_request", "the form cannot be read")
-		return
-	}
+	broken := r.ParseForm()
 	q := readTokenRequest(r)
-	n := i.note(q)
+	i.note(q)
 	rec := &recorder{ResponseWriter: w}
 	defer func() {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.requests[n].Status = rec.status
+		q.Status = rec.status
 	}()
-	if i.misbehave(rec, r) {
-		return
-	}
-	if r.Method != http.MethodPost {
+	switch {
+	case i.misbehave(rec, r):
+	case r.Method != http.MethodPost:
 		writeOAuthError(rec, http.StatusMethodNotAllowed, "invalid_request", "the token endpoint takes POST")
-		return
+	case broken != nil:
+		writeOAuthError(rec, http.StatusBadRequest, "invalid_request", "the form cannot be read")
+	default:
+		i.grantToken(rec, r, q)
 	}
-	i.grantToken(rec, r, q)
 }
 
-func (i *Issuer) note(q TokenRequest) int {
+func (i *Issuer) note(q *TokenRequest) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.requests = append(i.requests, q)
+	if len(i.log) == maxExchanges {
+		i.log = slices.Delete(i.log, 0, maxExchanges/10)
+	}
+	i.log = append(i.log, q)
+	i.requests++
 	close(i.changed)
 	i.changed = make(chan struct{})
-	return len(i.requests) - 1
 }
 
-func readTokenRequest(r *http.Request) TokenRequest {
-	q := TokenRequest{
+func readTokenRequest(r *http.Request) *TokenRequest {
+	q := &TokenRequest{
 		At: time.Now(), GrantType: r.PostForm.Get("grant_type"), ClientID: r.PostForm.Get("client_id"),
 		AuthMethod: "none", Scopes: strings.Fields(r.PostForm.Get("scope")),
 		Resources: r.PostForm["resource"], Header: r.Header.Clone(), Form: r.PostForm,
@@ -117,7 +123,7 @@ func formDecoded(s string) string {
 	return s
 }
 
-func (i *Issuer) knows(r *http.Request, q TokenRequest) bool {
+func (i *Issuer) knows(r *http.Request, q *TokenRequest) bool {
 	if i.cfg.anyClient {
 		return true
 	}
@@ -128,7 +134,7 @@ func (i *Issuer) knows(r *http.Request, q TokenRequest) bool {
 	return q.ClientID == i.cfg.clientID && subtle.ConstantTimeCompare([]byte(secret), []byte(i.cfg.clientSecret)) == 1
 }
 
-func (i *Issuer) grantToken(w http.ResponseWriter, r *http.Request, q TokenRequest) {
+func (i *Issuer) grantToken(w http.ResponseWriter, r *http.Request, q *TokenRequest) {
 	if !i.knows(r, q) {
 		if q.AuthMethod == "client_secret_basic" {
 			w.Header().Set("WWW-Authenticate", `Basic realm="backendtest"`)

@@ -150,6 +150,18 @@ func TestTokenEndpointRefuses(t *testing.T) {
 	}
 }
 
+func TestTokenEndpointReadsNoBrokenForm(t *testing.T) {
+	i := backendtest.NewIssuer(t)
+	res, err := i.Client().Post(i.TokenURL, "application/x-www-form-urlencoded", strings.NewReader("a=%zz"))
+	if err != nil || res.StatusCode != http.StatusBadRequest {
+		t.Error(res, err)
+	}
+	_ = res.Body.Close()
+	if i.Requests() != 1 || i.Mints() != 0 {
+		t.Error(i.Requests(), i.Mints())
+	}
+}
+
 func TestRefreshTokensRotate(t *testing.T) {
 	eachIssuer(t, func(t *testing.T, start func(...backendtest.IssuerOption) *backendtest.Issuer) {
 		i := start()

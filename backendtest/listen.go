@@ -50,7 +50,7 @@ type endpoint interface {
 // place is where a server lives. It outlives its endpoints.
 type place struct {
 	pipe bool
-	addr string
+	addr string // fixed once it was opened
 	mu   sync.Mutex
 	now  endpoint // nil while down
 }
@@ -87,7 +87,10 @@ func (p *place) open() (endpoint, error) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.now, p.addr = e, e.Addr().String()
+	p.now = e
+	if p.addr == "" {
+		p.addr = e.Addr().String()
+	}
 	return e, nil
 }
 

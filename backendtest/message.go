@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -23,6 +24,8 @@ const firstModern = "2026-07-28"
 
 // maxBody bounds what the server reads of a request.
 const maxBody = 64 << 20
+
+var errTooLarge = errors.New("backendtest: the request is too large")
 
 // Message is what the server understood of a request before anything answered
 // it. It is shared by everything that handles the request: do not modify it.
@@ -113,6 +116,9 @@ func readMessage(r *http.Request, credentialHeader string) (*Message, error) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxBody+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(body) > maxBody {
+		return nil, errTooLarge
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	m := &Message{

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/http"
 	"slices"
@@ -159,6 +160,18 @@ func (s *Server) RemoveTool(names ...string) {
 	s.engine.removeTools(names)
 }
 
+// EndStreams ends the standing streams that are open (see [Server.Streams]) and
+// keeps their sessions: a proxy's idle limit, a client that must reconnect.
+func (s *Server) EndStreams() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, streams := range s.listening {
+		for _, end := range streams {
+			end()
+		}
+	}
+}
+
 // DropSessions forgets all sessions, as a restarted server does: requests that
 // name them get 404, their standing streams end.
 func (s *Server) DropSessions() {
@@ -182,7 +195,11 @@ func (s *Server) drop(id string) {
 // count is the outermost handler: it reads, counts and notes.
 func (s *Server) count(w http.ResponseWriter, r *http.Request) {
 	m, err := readMessage(r, s.cfg.credential)
-	if err != nil {
+	switch {
+	case errors.Is(err, errTooLarge):
+		http.Error(w, "request too large", http.StatusRequestEntityTooLarge)
+		return
+	case err != nil:
 		panic(http.ErrAbortHandler) // the client left while it was sending
 	}
 	x := s.counts.begin(r, m)
@@ -192,7 +209,7 @@ func (s *Server) count(w http.ResponseWriter, r *http.Request) {
 	rec.begun = func(status int) { s.counts.answered(x, m, status, w.Header().Get("Mcp-Session-Id")) }
 	rec.complete = func() { s.counts.leave(x) }
 	defer s.counts.end(x)
-	if m.Method == MethodGet {
+	if !takesPlace(m) {
 		defer s.listen(m.Session, x, cancel)()
 	}
 	s.chain.ServeHTTP(rec, r.WithContext(ctx))

@@ -155,6 +155,42 @@ func TestDownAndUp(t *testing.T) {
 	})
 }
 
+func TestEndStreams(t *testing.T) {
+	eachFlavour(t, func(t *testing.T, start func(...backendtest.Option) *backendtest.Server) {
+		srv := start()
+		c := srv.Client()
+		id := openSession(t, srv, c)
+		stream := standing(t, srv, c, id)
+		listening := make(chan string, 1)
+		go func() {
+			body := `{"jsonrpc":"2.0","id":1,"method":"subscriptions/listen","params":{` +
+				`"notifications":{"toolsListChanged":true},` + meta + `}}`
+			_, got, _ := post(t, srv, c, body, "MCP-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen")
+			listening <- got
+		}()
+		if err := srv.WaitStreams(t.Context(), 2); err != nil || srv.Streams() != 2 {
+			t.Fatal(err, srv.Streams())
+		}
+		srv.EndStreams()
+		if _, err := io.ReadAll(stream.Body); err != nil {
+			t.Error(err)
+		}
+		_ = stream.Body.Close()
+		if got := <-listening; !strings.Contains(got, "acknowledged") {
+			t.Errorf("%q", got)
+		}
+		if err := srv.WaitStreams(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		if got := sessionCall(t, srv, c, id); got != http.StatusOK {
+			t.Errorf("the session went with its stream: %d", got)
+		}
+		if srv.MaxInFlight() != 1 {
+			t.Errorf("streams count as in flight: %d", srv.MaxInFlight())
+		}
+	})
+}
+
 func TestOnlyItsOwnAddressIsReached(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, start func(...backendtest.Option) *backendtest.Server) {
 		one, two := start(), start()
