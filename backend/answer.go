@@ -79,12 +79,12 @@ func (cl *call) reply() (*Response, *Error) {
 func (cl *call) rejection(resp *http.Response) ([]byte, *Error) {
 	var doc []byte
 	code := 0
-	if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && isType(resp.Header, typeJSON) {
+	if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests {
 		doc = readRefusal(resp)
-		if a, err := wire.ScanAnswer(doc); err != nil || !a.Error.Present() {
-			doc = nil
-		} else {
+		if a, ok := rpcErrorIn(resp.Header, doc); ok {
 			code = a.ErrorCode
+		} else {
+			doc = nil
 		}
 	}
 	cl.c.doubt(cl.revision, resp.StatusCode, code)

@@ -73,7 +73,7 @@ func (cl *call) classify(m *message, x exchange) (wire.Revision, *Error, guard.V
 		return cl.c.offered(m, doc)
 	}
 	doc := readRefusal(x.resp)
-	if a, err := wire.ScanAnswer(doc); err == nil && modernCode(a.ErrorCode) {
+	if a, ok := rpcErrorIn(x.resp.Header, doc); ok && modernCode(a.ErrorCode) {
 		return cl.c.offered(m, doc)
 	}
 	return elder, nil, guard.Accepted

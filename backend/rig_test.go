@@ -293,3 +293,50 @@ func (r *recorder) trace() *backend.Trace {
 		Inject:     func(_ context.Context, h http.Header) { h.Set("Traceparent", "00-1-1-01") },
 	}
 }
+
+// issuerRig is a client whose credential a token server mints.
+type issuerRig struct {
+	*rig
+	issuer *backendtest.Issuer
+}
+
+// clientCredentials makes a source over the issuer.
+func clientCredentials(t testing.TB, issuer *backendtest.Issuer) *auth.Source {
+	t.Helper()
+	source, err := auth.NewRegistry().New(auth.Spec{
+		Type: "client_credentials", HTTPClient: issuer.Client(),
+		Decode: func(into any) error {
+			o := into.(*auth.ClientCredentialsOptions)
+			o.TokenURL, o.ClientID, o.ClientSecret = issuer.TokenURL, issuer.ClientID, auth.NewValue(issuer.ClientSecret)
+			return nil
+		},
+	}, auth.SourceOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(source.Close)
+	return source
+}
+
+// newIssuerRig must be called inside a bubble.
+func newIssuerRig(t testing.TB, server []backendtest.Option, opts ...rigOption) *issuerRig {
+	t.Helper()
+	issuer := backendtest.NewIssuer(t, backendtest.WithPipe())
+	source := clientCredentials(t, issuer)
+	opts = append([]rigOption{func(o *backend.Options) { o.Auth = source }}, opts...)
+	r := newRig(t, nil, append(server, backendtest.WithBearer(issuer)), opts...)
+	r.source = source
+	return &issuerRig{rig: r, issuer: issuer}
+}
+
+// mints counts tokens from now on.
+func (r *issuerRig) mints() func() int {
+	before := r.issuer.Mints()
+	return func() int { return r.issuer.Mints() - before }
+}
+
+// asked counts requests at the token server from now on.
+func (r *issuerRig) asked() func() int {
+	before := r.issuer.Requests()
+	return func() int { return r.issuer.Requests() - before }
+}

@@ -46,7 +46,8 @@ func judge(resp *http.Response) (guard.Verdict, *auth.Challenge) {
 		return guard.Refused, challenge
 	case code == "insufficient_scope":
 		return guard.Scope, challenge
-	case isRPCError(resp.Header, body):
+	}
+	if _, ok := rpcErrorIn(resp.Header, body); ok {
 		resp.Body = io.NopCloser(bytes.NewReader(body))
 		return guard.Neutral, nil
 	}
@@ -82,13 +83,18 @@ func challengeOf(h http.Header) *auth.Challenge {
 	return nil
 }
 
-// isRPCError reports whether an answer is a JSON-RPC error.
-func isRPCError(h http.Header, body []byte) bool {
+// rpcErrorIn returns the parts of a document that is a JSON-RPC error. What only
+// looks like one, as {"error":"forbidden"} does, is none.
+func rpcErrorIn(h http.Header, doc []byte) (wire.Answer, bool) {
 	if !isType(h, typeJSON) {
-		return false
+		return wire.Answer{}, false
 	}
-	a, err := wire.ScanAnswer(body)
-	return err == nil && a.Error.Present()
+	e, err := wire.Scan(doc)
+	if err != nil || e.Kind != wire.Response || !e.Error.Present() {
+		return wire.Answer{}, false
+	}
+	a, err := wire.ScanAnswer(doc)
+	return a, err == nil && doc[a.Error.Start] == '{'
 }
 
 const (
