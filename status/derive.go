@@ -36,7 +36,8 @@ type Facts struct {
 	// LastFailure is the last request that failed through the backend's fault,
 	// nil when there was none. A call whose caller left is not one. One that
 	// was forbidden for its own sake, or that an open breaker rejected, says
-	// nothing new and is passed over.
+	// nothing new; it and one with a reason that is not in the list are passed
+	// over.
 	LastFailure *Failure
 	// FailedProbes is how many health probes in a row got no answer, or one
 	// that is no MCP. A refused probe is not among them: see ProbeRefused.
@@ -71,8 +72,10 @@ func (f *Facts) failing() bool {
 
 // drop removes a last failure that is none of the backend's.
 func (f *Facts) drop() {
-	if l := f.LastFailure; l != nil && (l.Reason == ReasonAuthForbidden || l.Reason == ReasonBreakerOpen) {
-		f.LastFailure = nil
+	if l := f.LastFailure; l != nil {
+		if _, known := Explain(l.Reason); !known || l.Reason == ReasonAuthForbidden || l.Reason == ReasonBreakerOpen {
+			f.LastFailure = nil
+		}
 	}
 }
 

@@ -122,6 +122,7 @@ func TestDerive(t *testing.T) {
 		{"lists prompts only", healthy(func(f *status.Facts) { f.Tools, f.Prompts = 0, 1 }), ready, status.ReasonOK, ""},
 		{"lists resources only", healthy(func(f *status.Facts) { f.Tools, f.Resources = 0, 1 }), ready, status.ReasonOK, ""},
 		{"one tool is forbidden", healthy(failed(status.ReasonAuthForbidden, 403, 0)), ready, status.ReasonOK, ""},
+		{"the caller left", healthy(failed("canceled", 0, 0)), ready, status.ReasonOK, ""},
 
 		// order
 		{"refused and unreachable", healthy(breaker(status.BreakerOpen, 5), probes(9), failed(status.ReasonUnreachable, 0, 0)), unavailable, status.ReasonAuthRefused, "did not answer 9 probes"},
