@@ -337,7 +337,7 @@ func TestF14HangingProbeEndsItsLease(t *testing.T) {
 		go func() { probe <- r.call(t.Context()) }()
 		synctest.Wait()
 		want(t, "phase", r.c.Facts().Guard.Phase, guard.HalfOpen)
-		time.Sleep(15 * time.Second)
+		time.Sleep(15*time.Second + time.Millisecond)
 		want(t, "phase", r.c.Facts().Guard.Phase, guard.Open)
 		r.mustCall()
 		held.Heal()
