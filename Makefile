@@ -11,7 +11,7 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick mutants fuzz demo npm race bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm race bench generate tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -21,7 +21,7 @@ build: ## compile and vet everything
 	go vet ./...
 
 test: ## every suite, one after the other; the last lines are go test's
-	@test/suites build lint floors quick mutants fuzz demo npm race
+	@test/suites build lint floors quick model mutants fuzz demo npm race
 
 lint: ## golangci-lint with .golangci.yml, built on first use
 	@test/lint $(GOLANGCI_LINT)
@@ -31,6 +31,11 @@ floors: ## imports only point down, and the other rules of the house
 
 quick: ## formatting, scripts, generated pages
 	@test/quick
+
+# The race detector makes these tests fifty times slower, or changes what they
+# count. Packages that have such tests say so with a build constraint.
+model: ## the guard's exhaustive model, and allocation counts: tests without the race detector
+	RECLOSER_EXHAUSTIVE=1 go test $(count) -timeout 20m $(sort ./guard/ $(addprefix ./,$(dir $(shell git grep --untracked -lE '^//go:build !race' -- '*_test.go'))))
 
 mutants: ## each patch of testdata/mutants must turn a test red
 	go run ./test/mutants
@@ -44,8 +49,8 @@ demo: ## the demo as an end-to-end test
 npm: ## real npm servers and clients against the gateway
 	@test/npm-suite
 
-race: ## all Go tests with the race detector and the exhaustive guard model
-	RECLOSER_EXHAUSTIVE=1 go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
+race: ## all Go tests with the race detector
+	go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
 
 bench: ## benchmarks of every package that has some
 	go test -run '^$$' -bench . -benchmem $(sort $(addprefix ./,$(dir $(shell git grep --untracked -lE '^func Benchmark' -- '*_test.go'))))
