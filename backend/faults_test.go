@@ -133,7 +133,7 @@ func TestF06RotationOfTheSecretFileClosesTheBreaker(t *testing.T) {
 		Name: "weather", URL: srv.URL, Auth: source,
 		AuthRetry: guard.Options{InitialWait: time.Millisecond, CoolDown: time.Hour, MaxCoolDown: time.Hour},
 		Trace: &backend.Trace{Renewal: func(_ string, e auth.Event) {
-			if e.Kind == auth.Rotated {
+			if e.Kind == auth.Rotated && e.Generation == 2 {
 				rotated <- struct{}{}
 			}
 		}},
