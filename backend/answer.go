@@ -33,7 +33,8 @@ type meter struct {
 }
 
 func (cl *call) meter(resp *http.Response, limit int64) *meter {
-	return &meter{cl: cl, body: resp.Body, left: limit}
+	cl.flow = meter{cl: cl, body: resp.Body, left: limit}
+	return &cl.flow
 }
 
 var errTooLarge = errors.New("the answer is larger than allowed")

@@ -24,7 +24,8 @@ type call struct {
 	req    Request
 	info   CallInfo
 	ctx    context.Context // of the sends; ends with the caller's, or by the watchdog
-	dog    watchdog
+	dog    *watchdog
+	cancel context.CancelCauseFunc
 	began  time.Time
 	traced []wire.KV
 
@@ -37,6 +38,7 @@ type call struct {
 	built    bool            // msg.body is for this revision and id
 
 	x          exchange // the last one
+	flow       meter    // of its body, while that is read
 	fault      *Error   // of the last attempt, when it ended inside a nested request
 	refusals   int
 	unsent     int
@@ -62,9 +64,11 @@ func (c *Client) newCall(ctx context.Context, q *Request, class guard.Class) *ca
 	if t := c.o.Trace; t.Meta != nil {
 		cl.traced = t.Meta(ctx)
 	}
-	var cancel context.CancelCauseFunc
-	cl.ctx, cancel = context.WithCancelCause(ctx)
-	cl.dog.arm(*c.o.Timeouts.Idle, cancel)
+	cl.ctx, cl.cancel = context.WithCancelCause(ctx)
+	if cl.dog, _ = c.dogs.Get().(*watchdog); cl.dog == nil {
+		cl.dog = newWatchdog()
+	}
+	cl.dog.arm(*c.o.Timeouts.Idle, cl.cancel)
 	if class < guard.Stream {
 		c.conn.facts.inFlight.Add(1)
 	}
@@ -154,11 +158,11 @@ func (cl *call) use(r wire.Revision, b *backendSession, h http.Header) {
 	}
 	m := &cl.msg
 	m.info, m.method, m.header, m.extra = cl.info, http.MethodPost, h, cl.req.Header
-	m.protocolMethod, m.protocolName = "", ""
+	m.protocolMethod[0], m.protocolName[0] = "", ""
 	if r.Stateless() {
-		m.protocolMethod = cl.req.Method
+		m.protocolMethod[0] = cl.req.Method
 		if wire.NameField(cl.req.Method) != "" {
-			m.protocolName = wire.EncodeHeaderValue(cl.req.Name)
+			m.protocolName[0] = wire.EncodeHeaderValue(cl.req.Name)
 		}
 	}
 	if cl.standing != nil {
@@ -245,7 +249,10 @@ func (cl *call) finish(err *Error) {
 	}
 	cl.ended = true
 	cl.release()
-	cl.dog.stop()
+	if cl.dog.rest() {
+		cl.c.dogs.Put(cl.dog)
+	}
+	cl.cancel(nil)
 	cl.freeID()
 	f := cl.c.conn.facts
 	if cl.info.Class < guard.Stream {

@@ -23,6 +23,7 @@ type Client struct {
 	revision atomic.Pointer[wire.Revision] // nil until found
 	nextID   atomic.Int64
 	closed   atomic.Bool
+	dogs     sync.Pool // of *watchdog
 
 	plain  http.Header // of requests outside a session
 	modern http.Header // of requests of 2026-07-28

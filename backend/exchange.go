@@ -13,6 +13,7 @@ import (
 
 	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/guard"
+	"github.com/recloser-mcp/recloser/wire"
 )
 
 // attempt is one send, as the guard orders it.
@@ -84,7 +85,7 @@ type message struct {
 	nested bool
 	target *http.Request // the client's request, under a Transport
 
-	protocolMethod, protocolName string // Mcp-Method and Mcp-Name, where set
+	protocolMethod, protocolName [1]string // Mcp-Method and Mcp-Name, where set
 }
 
 // exchange is one physical request and the head of its answer.
@@ -113,15 +114,17 @@ func (m *message) untouched() bool {
 
 // send performs one physical request with the attempt's credential.
 func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
-	h := make(http.Header, len(m.header)+len(m.extra)+6)
+	// Up to eight headers, which is what a call has, fit into a map without
+	// tables. Value slices are shared, as nobody writes into them.
+	h := make(http.Header, len(m.header)+len(m.extra)+3)
 	for name, values := range m.header {
 		h[name] = values
 	}
-	if m.protocolMethod != "" {
-		h["Mcp-Method"] = []string{m.protocolMethod}
+	if m.protocolMethod[0] != "" {
+		h[wire.HeaderMethod] = m.protocolMethod[:]
 	}
-	if m.protocolName != "" {
-		h["Mcp-Name"] = []string{m.protocolName}
+	if m.protocolName[0] != "" {
+		h[wire.HeaderName] = m.protocolName[:]
 	}
 	for name, values := range m.extra {
 		h[name] = values
@@ -200,7 +203,7 @@ func discard(resp *http.Response) {
 // watchdog cancels a send that stays silent for too long. Reading re-arms it
 // lazily: a byte only notes the time.
 type watchdog struct {
-	idle   time.Duration
+	idle   time.Duration // 0: it sleeps
 	start  time.Time
 	last   atomic.Int64 // since start
 	timer  *time.Timer
@@ -209,21 +212,20 @@ type watchdog struct {
 
 var errSilent = errors.New("no byte within the idle timeout")
 
-// arm starts the watch; with no limit there is none.
-func (w *watchdog) arm(idle time.Duration, cancel context.CancelCauseFunc) {
-	w.cancel = cancel
-	if idle <= 0 {
-		return
-	}
-	w.idle, w.start = idle, time.Now()
-	w.timer = time.AfterFunc(time.Duration(math.MaxInt64), w.check)
-	w.timer.Reset(idle) // not before check can see the timer
+// newWatchdog returns one that is at rest. Its timer is used again and again.
+func newWatchdog() *watchdog {
+	w := &watchdog{}
+	w.timer = time.AfterFunc(math.MaxInt64, w.check)
+	w.timer.Stop()
+	return w
 }
 
-// rest ends the watch and lets the send go on without one.
-func (w *watchdog) rest() {
-	if w.timer != nil {
-		w.timer.Stop()
+// arm starts the watch; with no limit there is none.
+func (w *watchdog) arm(idle time.Duration, cancel context.CancelCauseFunc) {
+	w.idle, w.cancel, w.start = idle, cancel, time.Now()
+	w.last.Store(0)
+	if idle > 0 {
+		w.timer.Reset(idle)
 	}
 }
 
@@ -243,8 +245,6 @@ func (w *watchdog) touch() {
 	}
 }
 
-// stop ends the watch and everything that runs under its context.
-func (w *watchdog) stop() {
-	w.rest()
-	w.cancel(nil)
-}
+// rest ends the watch. It reports whether the watchdog can be used again: not
+// when its timer has fired, since check may be running still.
+func (w *watchdog) rest() bool { return w.idle <= 0 || w.timer.Stop() }

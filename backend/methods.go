@@ -103,7 +103,7 @@ func (cl *call) pinging() {
 		return
 	}
 	cl.msg.info.Method = wire.MethodDiscover
-	cl.msg.protocolMethod = wire.MethodDiscover
+	cl.msg.protocolMethod[0] = wire.MethodDiscover
 	cl.msg.body = wire.DiscoverRequest(cl.id, cl.c.meta)
 }
 

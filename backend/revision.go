@@ -54,7 +54,7 @@ func (c *Client) era(cl *call, a attempt) (r wire.Revision, v guard.Verdict, ok 
 // discover makes the request that both finds the revision and describes a server
 // of 2026-07-28.
 func (c *Client) discover(info CallInfo) *message {
-	return &message{info: info, method: http.MethodPost, header: c.modern, protocolMethod: wire.MethodDiscover,
+	return &message{info: info, method: http.MethodPost, header: c.modern, protocolMethod: [1]string{wire.MethodDiscover},
 		body: wire.DiscoverRequest(ownID(&c.nextID), c.meta)}
 }
 
