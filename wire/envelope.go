@@ -57,7 +57,7 @@ type Envelope struct {
 	ID       Span // a string or an integer
 	Params   Span // an object or null
 	Result   Span // of a Response; any value
-	Error    Span // of a Response
+	Error    Span // of a Response; an object
 
 	// Members of params.
 	Name      Span // a string: tools, prompts

@@ -55,6 +55,27 @@ const (
 	ClassNotification       // one-way, in either direction
 )
 
+// String returns the class in lower case.
+func (c Class) String() string {
+	switch c {
+	case ClassHandshake:
+		return "handshake"
+	case ClassList:
+		return "list"
+	case ClassCall:
+		return "call"
+	case ClassListen:
+		return "listen"
+	case ClassState:
+		return "state"
+	case ClassClient:
+		return "client"
+	case ClassNotification:
+		return "notification"
+	}
+	return "unknown"
+}
+
 // methodInfo is one row of the table of methods.
 type methodInfo struct {
 	class     Class

@@ -37,6 +37,7 @@ const (
 	msgTwice     = "member occurs twice"
 	msgShape     = "neither a request nor a response"
 	msgBoth      = "result and error in one response"
+	msgError     = "error is not an object"
 	msgNoID      = "response without an id"
 	msgNotAnswer = "message is not a response"
 )
@@ -130,9 +131,7 @@ func (s *scanner) message() {
 			s.e.Result = s.value()
 		case "error":
 			s.once(seenError, InvalidRequest)
-			if s.e.Error = s.value(); s.null(s.e.Error) {
-				s.e.Error = Span{}
-			}
+			s.errorObject()
 		default:
 			s.skip()
 		}
@@ -227,8 +226,17 @@ func (s *scanner) method() {
 	s.e.Method = intern(text)
 }
 
-// null reports whether the value at v is null.
-func (s *scanner) null(v Span) bool { return s.bad == nil && s.b[v.Start] == 'n' }
+// errorObject reads the error of a response; null is left absent.
+func (s *scanner) errorObject() {
+	c, v := s.at(), s.value()
+	switch c {
+	case '{':
+		s.e.Error = v
+	case 'n':
+	default:
+		s.refuse(InvalidRequest, v.Start, msgError)
+	}
+}
 
 // text returns the span of the value at the cursor if it is a string, and
 // skips it whatever it is.

@@ -149,6 +149,8 @@ func TestScanRefuses(t *testing.T) {
 		{"neither call nor answer", `{"jsonrpc":"2.0","id":9}`, InvalidRequest, "9"},
 		{"both call and answer", `{"jsonrpc":"2.0","id":9,"method":"ping","result":{}}`, InvalidRequest, "9"},
 		{"result and error", `{"jsonrpc":"2.0","id":9,"error":{},"result":{}}`, InvalidRequest, "9"},
+		{"error is a string", `{"jsonrpc":"2.0","error":"no","id":9}`, InvalidRequest, "9"},
+		{"only a null error", `{"jsonrpc":"2.0","id":9,"error":null}`, InvalidRequest, "9"},
 		{"result without id", `{"jsonrpc":"2.0","result":{}}`, InvalidRequest, ""},
 		{"second id", `{"jsonrpc":"2.0","id":1,"method":"ping","id":2}`, InvalidRequest, ""},
 		{"second id with an escape", `{"jsonrpc":"2.0","id":1,"method":"ping","\u0069d":2}`, InvalidRequest, ""},
