@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"io"
 	"strings"
 	"testing"
 )
@@ -22,6 +23,45 @@ func benchScan(b *testing.B, doc string) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := Scan(body); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// answer1MiB returns a response with one long text, with an escape every so
+// many bytes; 0 is none.
+func answer1MiB(escapeEvery int) string {
+	text := strings.Repeat("lorem ipsum dolor sit amet, ", 1<<20/28)
+	if escapeEvery > 0 {
+		text = strings.Repeat(strings.Repeat("x", escapeEvery-2)+`\n`, 1<<20/escapeEvery)
+	}
+	return `{"jsonrpc":"2.0","id":17,"result":{"content":[{"type":"text","text":"` + text + `"}]}}`
+}
+
+var rewriteBench = RewriteOptions{ID: []byte(`"client-17"`), Members: ModernMembers(MethodToolsCall)}
+
+func BenchmarkAnswerText1MiB(b *testing.B)    { benchAnswer(b, answer1MiB(0)) }
+func BenchmarkAnswerEscapes1MiB(b *testing.B) { benchAnswer(b, answer1MiB(40)) }
+func BenchmarkAnswerNumbers1MiB(b *testing.B) {
+	benchAnswer(b, `{"jsonrpc":"2.0","id":17,"result":{"x":[`+strings.Repeat("12.5,{\"a\":null},", 1<<16)+`0]}}`)
+}
+
+func benchAnswer(b *testing.B, doc string) {
+	b.SetBytes(int64(len(doc)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := NewAnswerRewriter(strings.NewReader(doc), rewriteBench).WriteTo(io.Discard); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkRewriteSmallAnswer(b *testing.B) {
+	doc := []byte(`{"jsonrpc":"2.0","id":17,"result":{"content":[{"type":"text","text":"sunny, 21 degrees"}]}}`)
+	buf := make([]byte, 0, 1024)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := RewriteAnswer(buf, doc, rewriteBench); err != nil {
 			b.Fatal(err)
 		}
 	}
