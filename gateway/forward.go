@@ -1,0 +1,135 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/recloser-mcp/recloser/backend"
+	"github.com/recloser-mcp/recloser/catalog"
+	"github.com/recloser-mcp/recloser/session"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// forward takes a request to the backend that owns what it is about, and the
+// answer back. The bytes of the parameters stay as they are, but for the name
+// where that is another one at the backend.
+func (q *request) forward() {
+	kind, at := q.target()
+	raw := at.Of(q.body)
+	var room [128]byte
+	name, ok := wire.UnquoteBytes(room[:0], raw)
+	if !ok {
+		q.invalid(http.StatusOK, "params does not say which "+kind.String()+" is meant")
+		return
+	}
+	entry, ok := q.view().Find(kind, name)
+	if !ok {
+		q.notFound(kind.String(), string(name))
+		return
+	}
+	b := q.g.backends[entry.Backend]
+	if b == nil {
+		q.notFound(kind.String(), string(name))
+		return
+	}
+	req := backend.Request{
+		Method: q.env.Method, Name: entry.Name, ID: q.id(), Params: q.params(entry, at),
+		Header: b.passthrough(q.r.Header), ClientRevision: q.revision,
+	}
+	if len(entry.Params) > 0 {
+		values, ok := q.checkParams(entry)
+		if !ok {
+			return
+		}
+		req.Header = withParams(req.Header, values)
+	}
+	ctx := q.ctx
+	if q.sess != nil {
+		if req.Session, ok = q.upstream(b); !ok {
+			q.fail(http.StatusNotFound, wire.InvalidRequest, "the session has ended", nil)
+			return
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		defer cancel()
+		if q.sess.Begin(req.ID, cancel) {
+			defer q.sess.Finish(req.ID)
+		}
+	}
+	resp, err := b.Client.Do(ctx, &req)
+	if err != nil {
+		q.unavailable(err)
+		return
+	}
+	q.answer(resp)
+}
+
+// target says what a request is about: the kind of the entry, and where its name
+// or URI stands.
+func (q *request) target() (k catalog.Kind, at wire.Span) {
+	switch q.env.Method {
+	case wire.MethodToolsCall:
+		return catalog.Tool, q.env.Name
+	case wire.MethodPromptsGet:
+		return catalog.Prompt, q.env.Name
+	case wire.MethodRead:
+		return catalog.Resource, q.env.URI
+	}
+	if string(q.env.RefType.Of(q.body)) == `"ref/prompt"` {
+		return catalog.Prompt, q.env.RefName
+	}
+	return catalog.Template, q.env.RefURI
+}
+
+// params returns the parameters as the backend wants them.
+func (q *request) params(e *catalog.Entry, at wire.Span) []byte {
+	params := q.env.Params
+	raw := params.Of(q.body)
+	if e.Name == e.Public {
+		return raw
+	}
+	var room [128]byte
+	in := wire.Span{Start: at.Start - params.Start, End: at.End - params.Start}
+	return wire.Splice(nil, raw, wire.Edit{Span: in, New: wire.Quote(room[:0], e.Name)})
+}
+
+// upstream returns the client's session at the backend. It is opened in the name
+// of the client but without the client's capabilities: the gateway carries no
+// requests from a server to a client, so no server may count on them.
+func (q *request) upstream(b *Backend) (*backend.Session, bool) {
+	u, ok := q.sess.Upstream(b.Name, func() session.Upstream {
+		return b.Client.NewSession(backend.SessionOptions{ClientInfo: q.sess.Info().ClientInfo})
+	})
+	if !ok {
+		return nil, false
+	}
+	s, ok := u.(*backend.Session)
+	return s, ok
+}
+
+// passthrough returns the headers of a client that go on, nil when there are
+// none.
+func (b *Backend) passthrough(h http.Header) http.Header {
+	var out http.Header
+	for _, name := range b.PassthroughHeaders {
+		if values := h[name]; len(values) > 0 {
+			if out == nil {
+				out = make(http.Header, len(b.PassthroughHeaders))
+			}
+			out[name] = values
+		}
+	}
+	return out
+}
+
+// withParams adds the headers that mirror arguments. They are made from the
+// arguments and never copied from the client.
+func withParams(h http.Header, values []wire.HeaderValue) http.Header {
+	if h == nil {
+		h = make(http.Header, len(values))
+	}
+	for _, v := range values {
+		h[http.CanonicalHeaderKey(v.Name)] = []string{v.Value}
+	}
+	return h
+}

@@ -1,0 +1,131 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/recloser-mcp/recloser/catalog"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// capabilities are the same at every endpoint and at all times: what exists
+// comes and goes with the backends, what the gateway can do does not.
+const capabilities = `{"completions":{},"prompts":{"listChanged":true},"resources":{"listChanged":true},"tools":{"listChanged":true}}`
+
+// Members that 2026-07-28 wants in results (server/utilities/caching). Lists
+// may change at any moment; whom a client may share them with, its credentials
+// decide. What the gateway can do changes with the program only.
+const (
+	listHints     = `"resultType":"complete","ttlMs":0,"cacheScope":"private",`
+	discoverHints = `"resultType":"complete","ttlMs":60000,"cacheScope":"private",`
+)
+
+// ownResults are the parts of the gateway's own answers that never change.
+type ownResults struct {
+	serverInfo []byte // the Implementation object
+	meta       []byte // `"_meta":{…}`, which identifies the gateway
+	versions   []byte // `"supportedVersions":[…]`
+}
+
+func newOwnResults(i ServerInfo) ownResults {
+	var o ownResults
+	o.serverInfo = append(wire.Quote(append(wire.Quote([]byte(`{"name":`), i.Name), `,"version":`...), i.Version), '}')
+	o.meta = slices.Concat([]byte(`"_meta":{"`+wire.MetaServerInfo+`":`), o.serverInfo, []byte("}"))
+	var quoted []string
+	for _, r := range wire.Revisions() {
+		quoted = append(quoted, string(wire.Quote(nil, string(r))))
+	}
+	o.versions = []byte(`"supportedVersions":[` + strings.Join(quoted, ",") + "]")
+	return o
+}
+
+// initialized is the result of initialize.
+func (o *ownResults) initialized(r wire.Revision, instructions string) []byte {
+	b := wire.Quote([]byte(`{"protocolVersion":`), string(r))
+	b = append(append(b, `,"capabilities":`...), capabilities...)
+	b = append(append(b, `,"serverInfo":`...), o.serverInfo...)
+	return append(appendInstructions(b, instructions), '}')
+}
+
+// discovered is the result of server/discover.
+func (o *ownResults) discovered(instructions string) []byte {
+	b := append([]byte(`{`+discoverHints), o.versions...)
+	b = append(append(b, `,"capabilities":`...), capabilities...)
+	b = append(append(appendInstructions(b, instructions), ','), o.meta...)
+	return append(b, '}')
+}
+
+func appendInstructions(b []byte, instructions string) []byte {
+	if instructions == "" {
+		return b
+	}
+	return wire.Quote(append(b, `,"instructions":`...), instructions)
+}
+
+// instructions are those of the gateway and of the backends at the endpoint.
+func (q *request) instructions() string {
+	own, theirs := q.g.o.Instructions, q.view().Instructions()
+	if own == "" || theirs == "" {
+		return own + theirs
+	}
+	return own + "\n\n" + theirs
+}
+
+// reply answers with a result of the gateway's own.
+func (q *request) reply(result []byte) { send(q.w, http.StatusOK, wire.ResultBody(q.id(), result)) }
+
+// serve serves a request whose era has been settled.
+func (q *request) serve() {
+	if !q.revision.Has(q.env.Method) {
+		q.unknownMethod()
+		return
+	}
+	switch q.env.Method {
+	case wire.MethodToolsCall, wire.MethodPromptsGet, wire.MethodRead, wire.MethodComplete:
+		q.forward()
+	case wire.MethodToolsList:
+		q.list(catalog.Tool)
+	case wire.MethodPromptsList:
+		q.list(catalog.Prompt)
+	case wire.MethodResources:
+		q.list(catalog.Resource)
+	case wire.MethodTemplates:
+		q.list(catalog.Template)
+	case wire.MethodPing:
+		q.reply(nil)
+	case wire.MethodDiscover:
+		q.reply(q.g.own.discovered(q.instructions()))
+	case wire.MethodListen:
+		q.listen()
+	default:
+		q.unknownMethod()
+	}
+}
+
+// list answers with a page of the catalogue. The definitions are written from
+// where they are, without a copy.
+func (q *request) list(k catalog.Kind) {
+	cursor := ""
+	if at := q.env.Cursor; at.Present() {
+		cursor, _ = wire.Unquote(at.Of(q.body))
+	}
+	page, err := q.view().List(k, cursor)
+	if err != nil {
+		q.invalid(http.StatusOK, err.Error()+": begin again without one")
+		return
+	}
+	var room [256]byte
+	head := append(append(append(room[:0], `{"jsonrpc":"2.0","id":`...), q.id()...), `,"result":{`...)
+	tail := []byte("}}")
+	if q.modern() {
+		head = append(head, listHints...)
+		tail = slices.Concat([]byte(","), q.g.own.meta, tail)
+	}
+	h := q.w.Header()
+	h["Content-Type"] = typeJSON
+	setLength(h, len(head)+len(page)+len(tail))
+	_, _ = q.w.Write(head) // a client that left is told by its context
+	_, _ = q.w.Write(page)
+	_, _ = q.w.Write(tail)
+}

@@ -1,0 +1,242 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/recloser-mcp/recloser/catalog"
+	"github.com/recloser-mcp/recloser/session"
+	"github.com/recloser-mcp/recloser/wire"
+)
+
+// writeLimit bounds a write to a standing stream: a client that does not read
+// loses it.
+const writeLimit = 30 * time.Second
+
+// notices are the notifications that clients get about lists.
+var notices = []struct {
+	bit    catalog.Kinds
+	method string
+	body   []byte // for sessions
+}{
+	{catalog.Tools, wire.NoteToolsChanged, wire.NotificationBody(wire.NoteToolsChanged, nil)},
+	{catalog.Prompts, wire.NotePromptsChanged, wire.NotificationBody(wire.NotePromptsChanged, nil)},
+	{catalog.Resources, wire.NoteResourcesChanged, wire.NotificationBody(wire.NoteResourcesChanged, nil)},
+}
+
+// subscribers are the subscriptions/listen streams that are open.
+type subscribers struct {
+	mu   sync.Mutex
+	open map[*subscriber]struct{}
+}
+
+// subscriber is one such stream. What it has to be told is a set, so however
+// much changes while it is slow, it stays small.
+type subscriber struct {
+	scope  string
+	wanted catalog.Kinds
+	due    atomic.Uint32 // catalog.Kinds
+	wake   chan struct{}
+}
+
+func (s *subscribers) add(sub *subscriber, most int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= most {
+		return false
+	}
+	if s.open == nil {
+		s.open = make(map[*subscriber]struct{})
+	}
+	s.open[sub] = struct{}{}
+	return true
+}
+
+func (s *subscribers) remove(sub *subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, sub)
+}
+
+// changed tells every client that listens about changed lists.
+func (g *Gateway) changed(c catalog.Change) {
+	at := func(scope string) catalog.Kinds {
+		if scope == "" {
+			return c.All
+		}
+		return c.Own[scope]
+	}
+	g.o.Sessions.Each(func(s *session.Session) {
+		kinds := at(s.Info().Scope)
+		for _, n := range notices {
+			if kinds&n.bit != 0 {
+				s.Push(session.Message{Key: n.method, Data: n.body})
+			}
+		}
+	})
+	g.standing.mu.Lock()
+	defer g.standing.mu.Unlock()
+	for sub := range g.standing.open {
+		if kinds := at(sub.scope) & sub.wanted; kinds != 0 {
+			sub.due.Or(uint32(kinds))
+			select {
+			case sub.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// standingStream writes to a stream that stays open.
+type standingStream struct {
+	w   http.ResponseWriter
+	out *http.ResponseController
+	buf []byte
+}
+
+func (q *request) open() *standingStream {
+	s := &standingStream{w: q.w, out: http.NewResponseController(q.w)}
+	eventHead(q.w.Header())
+	q.w.WriteHeader(http.StatusOK)
+	return s
+}
+
+// event sends one message; false means that the client is gone.
+func (s *standingStream) event(data []byte) bool {
+	s.buf = wire.AppendEvent(s.buf[:0], wire.Event{Type: "message", Data: data})
+	return s.write(s.buf)
+}
+
+func (s *standingStream) write(p []byte) bool {
+	// Without a deadline, where the server has none, a stalled client costs a
+	// goroutine until its connection dies.
+	_ = s.out.SetWriteDeadline(time.Now().Add(writeLimit))
+	_, err := s.w.Write(p)
+	return err == nil && s.out.Flush() == nil
+}
+
+// stand serves the standing stream of a session until the client leaves, the
+// session ends or the gateway shuts down.
+func (q *request) stand(sess *session.Session) {
+	s := q.open()
+	if s.out.Flush() != nil {
+		return
+	}
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		if m, ok := sess.Pop(); ok {
+			if !s.event(m.Data) {
+				sess.Push(m) // for the next stream
+				return
+			}
+			continue
+		}
+		select {
+		case <-sess.Wake():
+		case <-tick.C:
+			if !s.write(comment) {
+				return
+			}
+		case <-sess.Done():
+			return
+		case <-q.g.done:
+			return
+		case <-q.ctx.Done():
+			return
+		}
+	}
+}
+
+// listen serves subscriptions/listen (basic/patterns/subscriptions, 2026-07-28).
+func (q *request) listen() {
+	wanted, ok := filter(q.env.Params.Of(q.body))
+	if !ok {
+		q.invalid(http.StatusBadRequest, "params.notifications is not a filter of notifications")
+		return
+	}
+	sub := &subscriber{scope: q.scope, wanted: wanted, wake: make(chan struct{}, 1)}
+	if !q.g.standing.add(sub, q.g.o.Limits.Streams) {
+		data := []byte(`{"reason":"no_capacity","hint":"close streams that are not used any more"}`)
+		q.fail(http.StatusServiceUnavailable, CodeBackend, "too many streams are open", data)
+		return
+	}
+	defer q.g.standing.remove(sub)
+	s, id := q.open(), q.id()
+	meta := append([]byte(`{"_meta":{"`+wire.MetaSubscriptionID+`":`), id...)
+	meta = append(meta, '}')
+	ack := append(append(meta[:len(meta):len(meta)], `,"notifications":`...), acknowledged(wanted)...)
+	if !s.event(wire.NotificationBody(wire.NoteAcknowledged, append(ack, '}'))) {
+		return
+	}
+	params := append(meta[:len(meta):len(meta)], '}')
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		due := catalog.Kinds(sub.due.Swap(0))
+		for _, n := range notices {
+			if due&n.bit != 0 && !s.event(wire.NotificationBody(n.method, params)) {
+				return
+			}
+		}
+		select {
+		case <-sub.wake:
+		case <-tick.C:
+			if !s.write(comment) {
+				return
+			}
+		case <-q.g.done:
+			result := append(append([]byte(`{"resultType":"complete",`), params[1:len(params)-1]...), '}')
+			s.event(wire.ResultBody(id, result))
+			return
+		case <-q.ctx.Done():
+			return
+		}
+	}
+}
+
+// filter reads which notifications a client wants. Those about single resources
+// are not offered, so they are left out of the acknowledgment.
+func filter(params []byte) (wanted catalog.Kinds, ok bool) {
+	var p struct {
+		Notifications *struct {
+			Tools     bool `json:"toolsListChanged"`
+			Prompts   bool `json:"promptsListChanged"`
+			Resources bool `json:"resourcesListChanged"`
+		} `json:"notifications"`
+	}
+	if json.Unmarshal(params, &p) != nil || p.Notifications == nil {
+		return 0, false
+	}
+	if p.Notifications.Tools {
+		wanted |= catalog.Tools
+	}
+	if p.Notifications.Prompts {
+		wanted |= catalog.Prompts
+	}
+	if p.Notifications.Resources {
+		wanted |= catalog.Resources
+	}
+	return wanted, true
+}
+
+// acknowledged is the part of a filter that is honoured.
+func acknowledged(wanted catalog.Kinds) string {
+	b := []byte{'{'}
+	for _, n := range []struct {
+		bit  catalog.Kinds
+		name string
+	}{{catalog.Tools, "toolsListChanged"}, {catalog.Prompts, "promptsListChanged"}, {catalog.Resources, "resourcesListChanged"}} {
+		if wanted&n.bit == 0 {
+			continue
+		}
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(append(wire.Quote(b, n.name), ':'), "true"...)
+	}
+	return string(append(b, '}'))
+}
