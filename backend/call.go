@@ -192,7 +192,12 @@ func (cl *call) after(m *message, x exchange) guard.Verdict {
 		cl.unsent++
 		return guard.Again
 	}
-	if m.nested && x.resp != nil {
+	switch {
+	case !m.nested:
+	case x.err != nil: // the call itself was not sent
+		cl.fault = cl.broken(x.err)
+		cl.fault.Method, cl.fault.OutcomeUnknown = m.info.Method, false
+	default:
 		cl.fault = rejected(cl.info.Backend, m.info.Method, x.resp)
 		cl.release()
 	}

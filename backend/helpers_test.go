@@ -1,6 +1,7 @@
 package backend_test
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 
@@ -24,3 +25,5 @@ func answers(results map[string]string) backendtest.Option {
 		return true
 	})
 }
+
+func contains(b []byte, s string) bool { return bytes.Contains(b, []byte(s)) }
