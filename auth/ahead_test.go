@@ -88,7 +88,7 @@ func TestFailedEarlyRenewalKeepsTheCredential(t *testing.T) {
 					t.Errorf("%v: tries %v apart, want at least %v", c.life, gap, c.every)
 				}
 			}
-			time.Sleep(start.Add(stop).Sub(time.Now()))
+			time.Sleep(time.Until(start.Add(stop)))
 			synctest.Wait()
 			generation(t, s, 0) // the hard stop, and a try at once
 			before := f.count()

@@ -22,8 +22,8 @@ type Spec struct {
 	HTTPClient *http.Client
 }
 
-// Options decodes the settings of a spec into an option struct, for factories.
-func Options[T any](s Spec) (T, error) {
+// DecodeOptions decodes the settings of a spec into an option struct, for factories.
+func DecodeOptions[T any](s Spec) (T, error) {
 	var o T
 	if s.Decode == nil {
 		return o, nil
@@ -46,25 +46,25 @@ type OutgoingAuthRegistry struct {
 func NewRegistry() *OutgoingAuthRegistry {
 	return &OutgoingAuthRegistry{factories: map[string]Factory{
 		"unauthenticated": func(s Spec) (Strategy, error) {
-			_, err := Options[struct{}](s) // so that a strict Decode refuses settings
+			_, err := DecodeOptions[struct{}](s) // so that a strict Decode refuses settings
 			return NewUnauthenticated(), err
 		},
 		"header": func(s Spec) (Strategy, error) {
-			o, err := Options[HeaderOptions](s)
+			o, err := DecodeOptions[HeaderOptions](s)
 			if err != nil {
 				return nil, err
 			}
 			return NewHeader(o)
 		},
 		"bearer": func(s Spec) (Strategy, error) {
-			o, err := Options[BearerOptions](s)
+			o, err := DecodeOptions[BearerOptions](s)
 			if err != nil {
 				return nil, err
 			}
 			return NewBearer(o)
 		},
 		"client_credentials": func(s Spec) (Strategy, error) {
-			o, err := Options[ClientCredentialsOptions](s)
+			o, err := DecodeOptions[ClientCredentialsOptions](s)
 			if err != nil {
 				return nil, err
 			}

@@ -132,6 +132,11 @@ func (s *Source) await(ctx context.Context, f *flight) (Outcome, error, bool) {
 	case <-s.ctx.Done():
 		return Passing, ErrClosed, true
 	case <-ctx.Done():
+	}
+	select { // what came at the same moment counts
+	case <-f.done:
+		return 0, nil, false
+	default:
 		return Passing, waitErr(ctx.Err()), true
 	}
 }

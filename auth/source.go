@@ -247,7 +247,7 @@ func (s *Source) watch() {
 	s.watchers.Go(func() {
 		var told string
 		for wait := backoffFirst; ; wait = min(2*wait, 30*time.Second) {
-			err := w.Watch(s.ctx, func() { s.rotate() })
+			err := s.watchOnce(w)
 			if err == nil || s.ctx.Err() != nil {
 				return
 			}
@@ -265,4 +265,14 @@ func (s *Source) watch() {
 			}
 		}
 	})
+}
+
+// watchOnce keeps a panic of a watcher from ending the process.
+func (s *Source) watchOnce(w Watcher) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errPanicked
+		}
+	}()
+	return w.Watch(s.ctx, func() { s.rotate() })
 }

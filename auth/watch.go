@@ -127,7 +127,10 @@ func (w *watchedValues) Watch(ctx context.Context, changed func()) error {
 				soon = time.After(quiet)
 			}
 			continue
-		case <-n.Errors: // an overflow: events were lost
+		case _, ok := <-n.Errors: // an overflow: events were lost
+			if !ok {
+				return fsnotify.ErrClosed
+			}
 		case <-slow.C:
 		case <-soon:
 		}

@@ -307,13 +307,17 @@ func (b *blind) Watch(context.Context, func()) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tries = append(b.tries, time.Now())
-	return b.errs[min(len(b.tries), len(b.errs))-1]
+	err := b.errs[min(len(b.tries), len(b.errs))-1]
+	if err == nil {
+		panic("out of order")
+	}
+	return err
 }
 
 func TestWatchingIsTriedAgainAndToldOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		b := &blind{fetcher: mint(0), errs: []error{errors.New("no watches left"), errors.New("no watches left"), errors.New("no such directory")}}
+		b := &blind{fetcher: mint(0), errs: []error{errors.New("no watches left"), errors.New("no watches left"), nil}}
 		s := auth.NewSource("test", b, auth.SourceOptions{Name: "corp", Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		renew(t, s, 0, auth.New)
 		time.Sleep(2 * time.Minute)
