@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	listenFirst = 500 * time.Millisecond // wait before a reconnection; it doubles
-	listenMost  = 30 * time.Second
-	listenNone  = 5 * time.Minute // before asking again a backend that offers no stream
-	listenEvent = 4 << 20         // bytes of one event
+	listenFirst  = 500 * time.Millisecond // wait before a reconnection; it doubles
+	listenMost   = 30 * time.Second
+	listenStable = time.Second     // a stream that lasted so long was a good one
+	listenNone   = 5 * time.Minute // before asking again a backend that offers no stream
+	listenEvent  = 4 << 20         // bytes of one event
 )
 
 // Listen keeps the standing stream of the backend open until ctx ends or the
@@ -32,14 +33,19 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 	defer context.AfterFunc(c.life, cancel)()
 	wait := listenFirst
 	for {
-		began := time.Now()
-		retry, err := c.listenOnce(ctx, on)
+		var since time.Time
+		retry, err := c.listenOnce(ctx, func(method string) {
+			if method == "" {
+				since = time.Now()
+			}
+			on(method)
+		})
 		switch {
 		case c.closed.Load():
 			return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case time.Since(began) > wait:
+		case !since.IsZero() && time.Since(since) > listenStable:
 			wait = listenFirst
 		}
 		pause := max(wait, retry)
