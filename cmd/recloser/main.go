@@ -1,0 +1,86 @@
+// Command recloser is one MCP endpoint in front of many MCP servers. It keeps
+// answering when their credentials expire, are revoked or rotated, and when they
+// hang, crash or come back.
+//
+// Rules of its screen: results go to standard output, everything else to
+// standard error. Each error says what happened and what to do. Colors and
+// redrawn lines are for terminals only; --json is for programs.
+//
+// Exit codes: 0 fine, 1 a run failed, 2 wrong usage or configuration.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// exitError is an error with the exit code it stands for. Without a text of its
+// own everything has been said.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string { return e.err.Error() }
+func (e *exitError) Unwrap() error { return e.err }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	tuneRuntime()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	var e *exitError
+	if errors.As(err, &e) {
+		if e.err != nil {
+			fmt.Fprintln(os.Stderr, e.err)
+		}
+		return e.code
+	}
+	fmt.Fprintf(os.Stderr, "recloser: %v\nSee recloser --help.\n", err)
+	return exitUsage
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "recloser",
+		Short: "One MCP endpoint in front of many, that keeps answering when credentials fail",
+		Long: "Recloser is one MCP endpoint in front of many MCP servers. It keeps answering when their\n" +
+			"credentials expire, are revoked or rotated, and when they hang, crash or come back.",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.AddCommand(newServe(), newValidate(), newDemo(), newVersion())
+	return root
+}
+
+// tuneRuntime lets the collector run less often: a gateway's live heap is small.
+// The environment wins.
+func tuneRuntime() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
+	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(2 << 30)
+	}
+}
