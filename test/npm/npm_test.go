@@ -1,0 +1,342 @@
+//go:build npm
+
+// Package npm runs the product against real servers and clients of others: the
+// reference server and the inspector of npm, a mark3labs/mcp-go server, and a
+// server of the official Go SDK whose tokens live ten seconds.
+//
+// RECLOSER_CALM and RECLOSER_REVOKE set how long the two loads last; the
+// defaults suit a test run. RECLOSER_CALM=10m RECLOSER_REVOKE=5m is the soak.
+package npm
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
+
+	"github.com/recloser-mcp/recloser/backendtest"
+	"github.com/recloser-mcp/recloser/test/leak"
+)
+
+const secret = "cs-7f3a91d2b64e8c05-client-secret"
+
+func TestRealPeersThroughTheGateway(t *testing.T) {
+	everything := startEverything(t)
+	plain := backendtest.NewServer(t, backendtest.WithMCPGo())
+	issuer := backendtest.NewIssuer(t, backendtest.WithTTL(10*time.Second), backendtest.WithClient("recloser", secret))
+	guarded := backendtest.NewServer(t, backendtest.WithBearer(issuer))
+
+	g := startGateway(t, fmt.Sprintf(`{
+  "mcpServers": {
+    "everything": {"type": "http", "url": %q},
+    "mcpgo": {"url": %q},
+    "guarded": {
+      "url": %q,
+      "auth": {"type": "client_credentials", "tokenURL": %q, "clientID": "recloser", "clientSecret": "${CLIENT_SECRET}"}
+    }
+  }`, everything, plain.URL, guarded.URL, issuer.TokenURL))
+
+	t.Run("inspector lists and calls", func(t *testing.T) {
+		list := inspector(t, g.url, "--method", "tools/list")
+		for _, want := range []string{`"everything_echo"`, `"mcpgo_echo"`, `"guarded_echo"`} {
+			if !strings.Contains(list, want) {
+				t.Errorf("tools/list lacks %s:\n%s", want, list)
+			}
+		}
+		for _, name := range []string{"everything_echo", "mcpgo_echo", "guarded_echo"} {
+			got := inspector(t, g.url, "--method", "tools/call", "--tool-name", name, "--tool-arg", "message=hello")
+			if !strings.Contains(got, "hello") {
+				t.Errorf("%s answered:\n%s", name, got)
+			}
+		}
+		one := inspector(t, g.url+"/everything", "--method", "tools/call", "--tool-name", "echo", "--tool-arg", "message=one")
+		if !strings.Contains(one, "Echo: one") {
+			t.Errorf("/mcp/everything answered:\n%s", one)
+		}
+	})
+
+	t.Run("calm", func(t *testing.T) {
+		before := refusals(guarded)
+		calls, failed := load(t, g.url, duration("RECLOSER_CALM", 25*time.Second), nil)
+		got := refusals(guarded) - before
+		t.Logf("%d calls, %d client errors, %d refusals at the protected backend, %d mints", calls, failed, got, issuer.Mints())
+		if failed != 0 || got != 0 {
+			t.Errorf("%d client errors and %d refusals: want none, the credential is renewed ahead of time", failed, got)
+		}
+	})
+
+	t.Run("revocations", func(t *testing.T) {
+		d := duration("RECLOSER_REVOKE", 45*time.Second)
+		every := min(20*time.Second, d/3)
+		mints, revoked := issuer.Mints(), 0
+		began := time.Now()
+		calls, failed := load(t, g.url, d, func(ctx context.Context) {
+			for tick := time.NewTicker(every); ; {
+				select {
+				case <-ctx.Done():
+					tick.Stop()
+					return
+				case <-tick.C:
+					issuer.Revoke()
+					revoked++
+				}
+			}
+		})
+		renewals := issuer.Mints() - mints
+		ahead := int(time.Since(began)/(7*time.Second)) + 1
+		t.Logf("%d calls, %d client errors, %d revocations, %d renewals (of them at most %d ahead of time)", calls, failed, revoked, renewals, ahead)
+		if failed != 0 {
+			t.Errorf("%d client errors, want none", failed)
+		}
+		if renewals < revoked || renewals > revoked+ahead {
+			t.Errorf("%d renewals for %d revocations and at most %d expiries", renewals, revoked, ahead)
+		}
+	})
+
+	g.wantAllReady(t)
+	out := g.stop(t)
+	tokens := []string{secret}
+	for n := 1; n <= issuer.Mints(); n++ {
+		tokens = append(tokens, issuer.Token(n))
+	}
+	for name, text := range out {
+		for _, hit := range leak.Find([]byte(text), tokens...) {
+			t.Errorf("%s shows a credential: %s", name, hit)
+		}
+	}
+}
+
+func duration(name string, def time.Duration) time.Duration {
+	if d, err := time.ParseDuration(os.Getenv(name)); err == nil {
+		return d
+	}
+	return def
+}
+
+func refusals(s *backendtest.Server) int {
+	n := 0
+	for _, m := range []string{"tools/call", "tools/list", "initialize", "ping", "server/discover"} {
+		n += s.Refused(m)
+	}
+	return n
+}
+
+// load calls a tool of every backend from four sessions until d is over, and
+// counts calls and errors. beside runs meanwhile.
+func load(t *testing.T, url string, d time.Duration, beside func(context.Context)) (calls, failed int64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	var nCalls, nFailed atomic.Int64
+	var wg sync.WaitGroup
+	if beside != nil {
+		wg.Go(func() { beside(ctx) })
+	}
+	for range 4 {
+		c := mcp.NewClient(&mcp.Implementation{Name: "load", Version: "1"}, nil)
+		s, err := c.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: url}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Close() }()
+		wg.Go(func() {
+			tick := time.NewTicker(20 * time.Millisecond)
+			defer tick.Stop()
+			for n := 0; ; n++ {
+				select {
+				case <-ctx.Done():
+					return
+				case <-tick.C:
+				}
+				name := []string{"everything_echo", "mcpgo_echo", "guarded_echo", "guarded_echo"}[n%4]
+				// A call that is under way when the time is over is let end.
+				res, err := s.CallTool(t.Context(), &mcp.CallToolParams{Name: name, Arguments: map[string]any{"message": "x"}})
+				nCalls.Add(1)
+				if err != nil || res.IsError {
+					nFailed.Add(1)
+					t.Logf("%s: %v", name, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return nCalls.Load(), nFailed.Load()
+}
+
+func inspector(t *testing.T, url string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin("mcp-inspector"), append([]string{"--cli", url, "--transport", "http"}, args...)...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("inspector %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+func bin(name string) string { return filepath.Join(os.Getenv("RECLOSER_NPM_BIN"), name) }
+
+func startEverything(t *testing.T) string {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command(bin("mcp-server-everything"), "streamableHttp")
+	cmd.Env = append(os.Environ(), "PORT="+port)
+	run(t, cmd)
+	waitFor(t, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return "http://" + addr + "/mcp"
+}
+
+// run starts a program and ends it with the test.
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+	})
+}
+
+// waitFor waits for another process: there is nothing but polling for that.
+func waitFor(t *testing.T, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("not there after 30 s")
+		}
+	}
+}
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// gateway is the product, running.
+type gateway struct {
+	url, admin string
+	cmd        *exec.Cmd
+	log        *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// startGateway serves a document that lacks its closing brace and addresses.
+func startGateway(t *testing.T, document string) *gateway {
+	t.Helper()
+	dir := t.TempDir()
+	exe := filepath.Join(dir, "recloser")
+	if out, err := exec.Command("go", "build", "-o", exe, "github.com/recloser-mcp/recloser/cmd/recloser").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	listen, admin := freeAddr(t), freeAddr(t)
+	document += fmt.Sprintf(`, "listen": %q, "admin": {"listen": %q}}`, listen, admin)
+	file := filepath.Join(dir, "mcp.json")
+	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := &gateway{url: "http://" + listen + "/mcp", admin: "http://" + admin, log: &lockedBuffer{}}
+	g.cmd = exec.Command(exe, "serve", "--config", file)
+	g.cmd.Env = append(os.Environ(), "CLIENT_SECRET="+secret)
+	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
+	run(t, g.cmd)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("gateway's output:\n%s", g.log)
+		}
+	})
+	waitFor(t, func() bool {
+		s := g.status()
+		return s.ReadyBackends == 3
+	})
+	return g
+}
+
+type statusDoc struct {
+	Phase         string `json:"phase"`
+	ReadyBackends int    `json:"readyBackends"`
+	Backends      []struct {
+		Name, Status, Reason string
+	} `json:"backends"`
+}
+
+func (g *gateway) get(path string) string {
+	resp, err := http.Get(g.admin + path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	b, _ := io.ReadAll(resp.Body)
+	return string(b)
+}
+
+func (g *gateway) status() (s statusDoc) {
+	_ = json.Unmarshal([]byte(g.get("/api/v1/status")), &s)
+	return s
+}
+
+func (g *gateway) wantAllReady(t *testing.T) {
+	t.Helper()
+	s := g.status()
+	if s.Phase != "Ready" || s.ReadyBackends != 3 {
+		t.Errorf("status after the load: %+v", s)
+	}
+}
+
+// stop drains the gateway and returns everything it has shown.
+func (g *gateway) stop(t *testing.T) map[string]string {
+	t.Helper()
+	out := map[string]string{"status": g.get("/api/v1/status"), "metrics": g.get("/metrics")}
+	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.cmd.Wait(); err != nil {
+		t.Errorf("serve ended with %v after SIGTERM", err)
+	}
+	out["log"] = g.log.String()
+	return out
+}
