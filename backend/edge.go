@@ -16,8 +16,11 @@ import (
 const (
 	// headBytes bounds the head of an answer. It is large so that an absurd
 	// challenge is a refusal like any other and no broken connection.
-	headBytes    = 2 << 20
-	idleConnTime = 90 * time.Second
+	headBytes = 2 << 20
+	// idleConnTime is below the five seconds after which the common servers of
+	// Node and Python close an idle connection. Whoever writes a request at that
+	// very moment cannot know whether it arrived, and a call is not sent twice.
+	idleConnTime = 4 * time.Second
 	keepAlive    = 15 * time.Second
 )
 
