@@ -92,7 +92,7 @@ func (cl *call) rejection(resp *http.Response) ([]byte, *Error) {
 	if doc != nil {
 		return doc, nil
 	}
-	e := rejected(cl.info.Backend, cl.info.Method, resp)
+	e := rejected(cl.info.Backend, cl.info.Method, cl.x)
 	e.Attempts = cl.result.Attempts
 	return nil, e
 }
@@ -269,7 +269,9 @@ func (b *passingBody) Close() error {
 	}
 	b.once.Do(func() {
 		b.err = http.ErrBodyReadAfterClose
-		b.cl.finish(b.cl.error(KindCanceled, context.Canceled))
+		e := b.cl.error(KindCanceled, context.Canceled)
+		e.OutcomeUnknown = b.stream == nil || !b.stream.Done()
+		b.cl.finish(e)
 	})
 	return nil
 }

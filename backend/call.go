@@ -84,7 +84,13 @@ func (cl *call) run(ctx context.Context) *Error {
 	case cl.info.Class < guard.Probe && int(cl.c.conn.facts.inFlight.Load()) > cl.c.o.Limits.InFlight:
 		return cl.error(KindNoCapacity, nil)
 	}
+	if limit := cl.c.o.Limits.RequestBytes; int64(len(cl.req.Params)) > limit {
+		e := cl.error(KindProtocolError, nil)
+		e.Detail = "the request is larger than allowed"
+		return e
+	}
 	cl.result = cl.c.conn.guard.Do(ctx, cl.info.Class, cl)
+	cl.dog.touch()
 	if refusal, ok := errors.AsType[*guard.Refusal](cl.result.Err); ok {
 		return refusedError(cl.info, refusal, cl.x, cl.result.Attempts)
 	}
@@ -100,6 +106,7 @@ func (cl *call) run(ctx context.Context) *Error {
 
 // Send implements guard.Sender: one attempt, with all that it needs.
 func (cl *call) Send(_ context.Context, a attempt) guard.Verdict {
+	defer cl.dog.sleep()
 	discard(cl.x.resp)
 	cl.x, cl.fault = exchange{}, nil
 	cl.dog.touch()
@@ -198,7 +205,7 @@ func (cl *call) after(m *message, x exchange) guard.Verdict {
 		cl.fault = cl.broken(x.err)
 		cl.fault.Method, cl.fault.OutcomeUnknown = m.info.Method, false
 	default:
-		cl.fault = rejected(cl.info.Backend, m.info.Method, x.resp)
+		cl.fault = rejected(cl.info.Backend, m.info.Method, x)
 		cl.release()
 	}
 	return guard.Neutral
@@ -257,8 +264,9 @@ func (cl *call) finish(err *Error) {
 	if cl.dog.rest() {
 		cl.c.dogs.Put(cl.dog)
 	}
-	cl.cancel(nil)
-	cl.freeID()
+	if cl.cancel(nil); !cl.recant(err) {
+		cl.freeID()
+	}
 	f := cl.c.conn.facts
 	if cl.info.Class < guard.Stream {
 		f.inFlight.Add(-1)
@@ -271,6 +279,30 @@ func (cl *call) finish(err *Error) {
 			r.Kind, r.Err = err.Kind, err
 		}
 		t.CallEnd(cl.ctx, cl.info, r)
+	}
+}
+
+// recant tells a backend of an elder revision that an answer is not wanted any
+// more: there, unlike on 2026-07-28, a closed connection does not say so. The id
+// stays taken until that is said, so that no other request can be meant. It
+// reports whether it takes care of the id.
+func (cl *call) recant(err *Error) bool {
+	if err == nil || !err.OutcomeUnknown || err.Kind != KindCanceled && err.Kind != KindTimeout || cl.session == nil || cl.side != nil {
+		return false
+	}
+	b, id := cl.session, cl.id
+	m := &message{info: CallInfo{Backend: cl.info.Backend, Method: wire.NoteCancelled, Class: guard.Stream}, method: http.MethodPost,
+		header: b.header, body: wire.CancelledNotification(id, ""), nested: true}
+	return cl.c.background(farewellTime, func(ctx context.Context) {
+		defer b.ids.free(id)
+		cl.c.unguarded(ctx, m)
+	})
+}
+
+// unguarded sends a message that no call waits for, with the credential at hand.
+func (c *Client) unguarded(ctx context.Context, m *message) {
+	if cred, ok := c.conn.source.Current(); ok {
+		discard(c.conn.send(ctx, m, attempt{Credential: cred, Number: 1}).resp)
 	}
 }
 
@@ -308,21 +340,20 @@ func (cl *call) broken(err error) *Error {
 
 // rejected makes the error of an answer that is neither a success nor a refusal.
 // It closes the answer.
-func rejected(backend, method string, resp *http.Response) *Error {
-	e := &Error{Kind: KindProtocolError, Backend: backend, Method: method, Status: resp.StatusCode, Attempts: 1}
-	switch status := resp.StatusCode; {
-	case status >= 500 || status == http.StatusTooManyRequests:
+func rejected(backend, method string, x exchange) *Error {
+	e := &Error{Kind: KindProtocolError, Backend: backend, Method: method, Status: x.status, Attempts: 1}
+	switch {
+	case x.status >= 500 || x.status == http.StatusTooManyRequests:
 		e.Kind = KindServerError
-		e.RetryAfter = retryAfter(resp.Header.Get("Retry-After"))
-	case status/100 == 3:
+		e.RetryAfter = retryAfter(x.resp.Header.Get("Retry-After"))
+	case x.elsewhere != "":
+		e.Detail = "it redirects to " + x.elsewhere + ", and redirects are not followed"
+	case x.status/100 == 3:
 		e.Detail = "redirects are not followed"
-		if to, err := resp.Location(); err == nil {
-			e.Detail = "it redirects to " + originOf(to).String() + ", and redirects are not followed"
-		}
-	case status == http.StatusNotFound:
+	case x.status == http.StatusNotFound:
 		e.Detail = "there is nothing at this address"
 	}
-	discard(resp)
+	discard(x.resp)
 	return e
 }
 

@@ -102,34 +102,33 @@ func (c *Client) Close() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := c.own.close(ctx)
+	_ = c.own.close(ctx) // else the backend forgets it by itself
 	c.end()
 	c.mu.Lock() // no new work from here on
 	c.mu.Unlock()
 	c.work.Wait()
 	c.conn.close()
+	closeIdle(c.conn.edge)
 	if c.made != nil {
 		c.made.Close()
-	}
-	if e, ok := errors.AsType[*Error](err); ok && e.Kind != KindProtocolError {
-		return nil // a session that the backend will forget by itself
 	}
 	return nil
 }
 
 // background runs what nobody waits for, until it is done, its time is over, or
-// the client is closed.
-func (c *Client) background(limit time.Duration, fn func(context.Context)) {
+// the client is closed. It reports whether it does.
+func (c *Client) background(limit time.Duration, fn func(context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed.Load() {
-		return
+		return false
 	}
 	c.work.Go(func() {
 		ctx, cancel := context.WithTimeout(c.life, limit)
 		defer cancel()
 		fn(ctx)
 	})
+	return true
 }
 
 // Facts returns what is known of the backend now.

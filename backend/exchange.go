@@ -69,9 +69,6 @@ func newConn(name string, u *url.URL, edge http.RoundTripper, source *auth.Sourc
 func (n *conn) close() {
 	n.unwatch()
 	n.guard.Close()
-	if idle, ok := n.edge.(interface{ CloseIdleConnections() }); ok {
-		idle.CloseIdleConnections()
-	}
 }
 
 // message is one HTTP request without its credential. It can be sent again.
@@ -94,8 +91,9 @@ type exchange struct {
 	status    int
 	verdict   guard.Verdict
 	challenge *auth.Challenge
-	err       error // of the transport
-	unsent    bool  // nothing that could be acted on was written
+	err       error  // of the transport
+	unsent    bool   // nothing that could be acted on was written
+	elsewhere string // where a redirect leads, as far as that may be shown
 }
 
 // open returns a reader over the body from its start, of the one type that
@@ -157,6 +155,9 @@ func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
 		scrub(x.challenge, a.Credential)
 		n.facts.challenge.Store(x.challenge)
 	}
+	if x.status/100 == 3 && x.resp != nil {
+		x.elsewhere = elsewhere(x.resp, a.Credential)
+	}
 	if n.trace.SendEnd != nil {
 		n.trace.SendEnd(ctx, info, SendResult{Status: x.status, Verdict: x.verdict, Start: began, Took: time.Since(began), Err: x.err})
 	}
@@ -188,6 +189,15 @@ func scrub(c *auth.Challenge, cred *auth.Credential) {
 	}
 }
 
+// elsewhere names the origin that a redirect leads to.
+func elsewhere(resp *http.Response, cred *auth.Credential) string {
+	to, err := resp.Location()
+	if err != nil || cred.Scrub(to.Host) != to.Host {
+		return ""
+	}
+	return originOf(to).String()
+}
+
 // discard ends an answer nobody wants, keeping its connection if that is cheap.
 func discard(resp *http.Response) {
 	if resp == nil {
@@ -201,7 +211,8 @@ func discard(resp *http.Response) {
 }
 
 // watchdog cancels a send that stays silent for too long. Reading re-arms it
-// lazily: a byte only notes the time.
+// lazily: a byte only notes the time. Between two sends, when the guard has the
+// call wait, it sleeps.
 type watchdog struct {
 	idle   time.Duration // 0: it sleeps
 	start  time.Time
@@ -230,13 +241,23 @@ func (w *watchdog) arm(idle time.Duration, cancel context.CancelCauseFunc) {
 }
 
 func (w *watchdog) check() {
-	silent := time.Since(w.start) - time.Duration(w.last.Load())
-	if silent >= w.idle {
+	last := time.Duration(w.last.Load())
+	silent := time.Since(w.start) - last
+	switch {
+	case last == asleep:
+		silent = 0
+	case silent >= w.idle:
 		w.cancel(errSilent)
 		return
 	}
 	w.timer.Reset(w.idle - silent)
 }
+
+// asleep, as the time of the last byte, says that nothing is waited for.
+const asleep = time.Duration(math.MinInt64)
+
+// sleep suspends the watch until the next touch.
+func (w *watchdog) sleep() { w.last.Store(int64(asleep)) }
 
 // touch notes a byte.
 func (w *watchdog) touch() {

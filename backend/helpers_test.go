@@ -2,9 +2,13 @@ package backend_test
 
 import (
 	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"fmt"
 	"net/http"
 
+	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/backendtest"
 )
 
@@ -27,3 +31,19 @@ func answers(results map[string]string) backendtest.Option {
 }
 
 func contains(b []byte, s string) bool { return bytes.Contains(b, []byte(s)) }
+
+func pemOf(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// shownOf is everything of an error, the facts and the traces, under every verb.
+func shownOf(err error, r *rig) string {
+	var e *backend.Error
+	hint := ""
+	if errors.As(err, &e) {
+		hint = e.Hint()
+	}
+	doc, _ := json.Marshal(r.c.Facts())
+	return fmt.Sprintf("%v %+v %#v %s %+v %#v %s %+v %#v %+v %+v", err, err, err, hint, r.c.Facts(), r.c.Facts(), doc,
+		r.c, r.source, r.traced.sends, r.traced.calls) + fmt.Sprintf("%+v", e.Challenge)
+}

@@ -80,7 +80,7 @@ func (c *Client) listenOnce(ctx context.Context, on func(string)) (retry time.Du
 	if resp.StatusCode/100 != 2 {
 		cl.c.doubt(cl.revision, resp.StatusCode, 0)
 		lost := cl.session != nil && resp.StatusCode == http.StatusNotFound
-		failed = rejected(cl.info.Backend, cl.info.Method, resp)
+		failed = rejected(cl.info.Backend, cl.info.Method, cl.x)
 		if resp.StatusCode/100 == 4 && resp.StatusCode != http.StatusTooManyRequests && !lost {
 			return 0, errNotOffered
 		}

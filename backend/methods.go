@@ -347,9 +347,5 @@ func (c *Client) decline(b *backendSession, e *wire.Envelope, raw []byte) {
 	}
 	m := &message{info: CallInfo{Backend: c.o.Name, Method: "response", Class: guard.Stream}, method: http.MethodPost,
 		header: b.header, body: body, nested: true}
-	c.background(farewellTime, func(ctx context.Context) {
-		if cred, ok := c.conn.source.Current(); ok {
-			discard(c.conn.send(ctx, m, attempt{Credential: cred, Number: 1}).resp)
-		}
-	})
+	c.background(farewellTime, func(ctx context.Context) { c.unguarded(ctx, m) })
 }

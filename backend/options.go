@@ -154,7 +154,11 @@ func (o Options) Validate() error {
 		errs = append(errs, fmt.Errorf("url: %w", err))
 	}
 	for name := range o.Headers {
-		if err := checkHeader(name, "headers"); err != nil {
+		err := checkHeader(name, "headers")
+		if http.CanonicalHeaderKey(name) == "Authorization" {
+			err = errors.New("headers: Authorization is a credential: give it to auth, as type header or bearer")
+		}
+		if err != nil {
 			errs = append(errs, err)
 		}
 	}

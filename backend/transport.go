@@ -50,6 +50,7 @@ type TransportOptions struct {
 // It is safe for concurrent use.
 type Transport struct {
 	conn  *conn
+	own   bool // the connections are its own
 	limit int64
 }
 
@@ -72,7 +73,8 @@ func NewTransport(source *auth.Source, o TransportOptions) (*Transport, error) {
 	if o.Name == "" {
 		o.Name = u.Host
 	}
-	if o.Base == nil {
+	own := o.Base == nil
+	if own {
 		if o.Base, err = newEdge(Options{}.withDefaults()); err != nil {
 			return nil, fmt.Errorf("backend: %w", err)
 		}
@@ -81,16 +83,23 @@ func NewTransport(source *auth.Source, o TransportOptions) (*Transport, error) {
 		o.Trace = &Trace{}
 	}
 	limit := Limits{RequestBytes: o.RequestBytes}.withDefaults().RequestBytes
-	return &Transport{conn: newConn(o.Name, u, o.Base, source, o.AuthRetry, o.Trace), limit: limit}, nil
+	return &Transport{conn: newConn(o.Name, u, o.Base, source, o.AuthRetry, o.Trace), own: own, limit: limit}, nil
 }
 
 // Close ends the waits of requests under way with KindClosed, and closes idle
-// connections.
-func (t *Transport) Close() { t.conn.close() }
+// connections if they are the transport's own.
+func (t *Transport) Close() {
+	t.conn.close()
+	if t.own {
+		t.CloseIdleConnections()
+	}
+}
 
 // CloseIdleConnections implements what http.Client looks for.
-func (t *Transport) CloseIdleConnections() {
-	if idle, ok := t.conn.edge.(interface{ CloseIdleConnections() }); ok {
+func (t *Transport) CloseIdleConnections() { closeIdle(t.conn.edge) }
+
+func closeIdle(rt http.RoundTripper) {
+	if idle, ok := rt.(interface{ CloseIdleConnections() }); ok {
 		idle.CloseIdleConnections()
 	}
 }
@@ -215,7 +224,7 @@ func (r *relay) outcome(result *guard.Result) (*http.Response, *Error) {
 		return nil, nil
 	}
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 && originOf(to) != r.conn.origin {
-		e := rejected(r.conn.name, r.msg.info.Method, resp)
+		e := rejected(r.conn.name, r.msg.info.Method, r.x)
 		e.Attempts = result.Attempts
 		return nil, e
 	}
