@@ -359,11 +359,12 @@ func rejected(backend, method string, x exchange) *Error {
 
 // retryAfter reads seconds or a date, bounded to a day.
 func retryAfter(v string) time.Duration {
-	if s, err := strconv.Atoi(v); err == nil {
-		return min(max(time.Duration(s), 0)*time.Second, 24*time.Hour)
+	const most = 24 * time.Hour
+	var d time.Duration
+	if n, err := strconv.ParseUint(v, 10, 32); err == nil {
+		d = time.Duration(n) * time.Second //nolint:gosec // 32 bits
+	} else if at, err := http.ParseTime(v); err == nil {
+		d = time.Until(at)
 	}
-	if at, err := http.ParseTime(v); err == nil {
-		return min(max(time.Until(at), 0), 24*time.Hour)
-	}
-	return 0
+	return min(max(d, 0), most)
 }

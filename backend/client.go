@@ -97,15 +97,16 @@ func (c *Client) Name() string { return c.o.Name }
 // and idle connections are closed. Sends that are out end by themselves, with
 // their callers. New calls fail with KindClosed.
 func (c *Client) Close() error {
-	if c.closed.Swap(true) {
+	c.mu.Lock() // no new work from here on
+	again := c.closed.Swap(true)
+	c.mu.Unlock()
+	if again {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = c.own.close(ctx) // else the backend forgets it by itself
 	c.end()
-	c.mu.Lock() // no new work from here on
-	c.mu.Unlock()
 	c.work.Wait()
 	c.conn.close()
 	closeIdle(c.conn.edge)

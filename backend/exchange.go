@@ -165,7 +165,7 @@ func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
 }
 
 func (n *conn) roundTrip(ctx context.Context, req *http.Request, m *message) exchange {
-	resp, err := n.edge.RoundTrip(req)
+	resp, err := n.edge.RoundTrip(req) //nolint:bodyclose // judge closes a refusal, the caller all else
 	if err != nil {
 		_, dialing := errors.AsType[*unsentError](err)
 		alive := ctx.Err() == nil

@@ -3,6 +3,7 @@ package backend
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 
 	"github.com/recloser-mcp/recloser/guard"
 	"github.com/recloser-mcp/recloser/wire"
@@ -108,7 +109,7 @@ func (c *Client) offered(m *message, doc []byte) (wire.Revision, *Error, guard.V
 	default:
 		err = json.Unmarshal(a.Result.Of(doc), &names)
 	}
-	all := append(names.SupportedVersions, names.Supported...)
+	all := slices.Concat(names.SupportedVersions, names.Supported)
 	if err != nil || len(all) == 0 {
 		return elder, nil, guard.Accepted // it answers anything
 	}

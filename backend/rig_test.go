@@ -52,12 +52,6 @@ func (s *tokens) Fetch(context.Context) (auth.Material, error) {
 	}, nil
 }
 
-func (s *tokens) set(t string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.token = t
-}
-
 func (s *tokens) count() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
