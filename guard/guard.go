@@ -148,7 +148,9 @@ func (g *Guard[C]) credential(ctx context.Context, c *call[C]) (C, *Refusal) {
 			c.gen = cred.Generation()
 			return cred, nil
 		}
+		began := time.Now()
 		out, err := g.renew(ctx, 0, g.holdsLease(c))
+		c.pause(time.Since(began))
 		if err != nil {
 			return cred, g.refusal(Canceled, err)
 		}
@@ -201,8 +203,12 @@ func (g *Guard[C]) private(ctx context.Context, c *call[C], o order) order {
 	began := time.Now()
 	defer func() { c.pause(time.Since(began)) }()
 	if o.renew {
-		if _, err := g.renew(ctx, c.gen, false); err != nil {
+		out, err := g.renew(ctx, c.gen, false)
+		if err != nil {
 			return order{kind: finish, refusal: g.refusal(Canceled, err)}
+		}
+		if out == Newer {
+			g.inherit(c)
 		}
 	}
 	t := time.NewTimer(o.wait - time.Since(began))
@@ -221,31 +227,52 @@ func (g *Guard[C]) private(ctx context.Context, c *call[C], o order) order {
 // once more if a renewal brings a new credential. It never counts, never leads
 // an episode and never takes the lease; only an accepted probe is evidence.
 func (g *Guard[C]) aside(ctx context.Context, class Class, s Sender[C]) *Result {
-	c := newCall[C](class)
-	defer g.leave(c)
-	next := g.admitAside(c)
-	for renewed := false; next.kind == transmit; {
-		cred, refusal := g.credential(ctx, c)
-		if refusal != nil {
-			return g.result(c, refusal)
-		}
-		c.tries++
-		v := s.Send(ctx, Attempt[C]{Credential: cred, Number: c.tries, Delay: c.delay, Cause: next.cause})
-		next = g.judgeAside(c, v)
-		if next.kind != private || renewed {
-			continue
-		}
-		renewed = true
-		out, err := g.renew(ctx, c.gen, false)
-		if err != nil {
-			return g.result(c, g.refusal(Canceled, err))
-		}
-		next.refusal.Renewed, next.refusal.Renewal = true, out
-		if out == Newer {
-			next = g.capture(c, Released)
+	if g.word.Load() == 0 {
+		stamp := g.stamp.Load()
+		if cred, ok := g.src.Current(); ok {
+			v, gen := s.Send(ctx, Attempt[C]{Credential: cred, Number: 1}), cred.Generation()
+			if v == Accepted && (class == Stream || g.word.Load() == 0 && g.accepted[List].Load() == gen) {
+				return servedAtOnce
+			}
+			c := newCall[C](class)
+			c.sends, c.tries, c.gen, c.stamp = 1, 1, gen, stamp
+			return g.runAside(ctx, c, s, g.judgeAside(c, v))
 		}
 	}
-	return g.result(c, next.refusal)
+	c := newCall[C](class)
+	return g.runAside(ctx, c, s, g.admitAside(c))
+}
+
+func (g *Guard[C]) runAside(ctx context.Context, c *call[C], s Sender[C], next order) *Result {
+	defer g.leave(c)
+	for renewed := false; ; {
+		switch {
+		case next.kind == transmit:
+			cred, refusal := g.credential(ctx, c)
+			if refusal != nil {
+				return g.result(c, refusal)
+			}
+			c.tries++
+			a := Attempt[C]{Credential: cred, Number: c.tries, Delay: c.delay, Cause: next.cause}
+			c.delay = 0
+			next = g.judgeAside(c, s.Send(ctx, a))
+		case next.kind == private && !renewed:
+			renewed = true
+			began := time.Now()
+			out, err := g.renew(ctx, c.gen, false)
+			c.pause(time.Since(began))
+			if err != nil {
+				return g.result(c, g.refusal(Canceled, err))
+			}
+			if out == Newer {
+				next = g.capture(c, Released)
+				continue
+			}
+			next.refusal.Renewed, next.refusal.Renewal = true, out
+		default:
+			return g.result(c, next.refusal)
+		}
+	}
 }
 
 // Rotated tells the guard that the source's credential was replaced from

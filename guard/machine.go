@@ -326,6 +326,15 @@ func (g *Guard[C]) forbidden(c *call[C]) order {
 	return o
 }
 
+// inherit has the generation that a denied call's own renewal has published take
+// over what is known of the one before: it is as good as that, and a further 403
+// is a matter of permission again.
+func (g *Guard[C]) inherit(c *call[C]) {
+	if cur, ok := g.src.Current(); ok {
+		g.accepted[c.kind()].CompareAndSwap(c.gen, cur.Generation())
+	}
+}
+
 // judgeAside applies the verdict on a probe's or a stream's send. An order of
 // kind private asks for a renewal.
 func (g *Guard[C]) judgeAside(c *call[C], v Verdict) order {
