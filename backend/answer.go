@@ -30,6 +30,8 @@ type meter struct {
 	left int64       // bytes that may still come
 	done func() bool // the response has been seen; nil: not a stream
 	tail *time.Timer // it has, and the rest is only waited for
+
+	again resumption
 }
 
 func (cl *call) meter(resp *http.Response, limit int64) *meter {
@@ -45,6 +47,16 @@ func (m *meter) Read(p []byte) (int, error) {
 	}
 	n, err := m.body.Read(p)
 	m.cl.dog.touch()
+	if m.done != nil && m.tail == nil && m.cl.session != nil {
+		if n > 0 {
+			m.again.note(p[:n])
+			m.again.tries = 0
+		}
+		// What came with the end is looked at first: it may be the response.
+		if errors.Is(err, io.EOF) && (n > 0 || m.resume()) {
+			err = nil
+		}
+	}
 	if m.left -= int64(n); m.left < 0 {
 		return n, errTooLarge
 	}

@@ -139,6 +139,9 @@ func (cl *call) prepare(a attempt) (v guard.Verdict, ok bool) {
 		cl.use(r, nil, c.modern)
 		return guard.Accepted, true
 	}
+	if cl.s.over.Load() {
+		return cl.fail(cl.error(KindClosed, nil)), false
+	}
 	b, v, ok := cl.s.ensure(cl, a)
 	if !ok {
 		return v, false

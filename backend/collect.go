@@ -76,6 +76,8 @@ func (cl *call) readAnswer(resp *http.Response, limit int64) ([]byte, *Error) {
 // requests are declined.
 func (cl *call) readEvents(m *meter, limit int64) ([]byte, *Error) {
 	m.left = math.MaxInt64 // of the stream; an event is bounded by its reader
+	answered := false
+	m.done = func() bool { return answered }
 	events := wire.NewEventReader(m, int(limit))
 	for {
 		ev, err := events.Next()
@@ -92,7 +94,7 @@ func (cl *call) readEvents(m *meter, limit int64) ([]byte, *Error) {
 		switch {
 		case e.Kind == wire.Response:
 			doc := bytes.Clone(ev.Data)
-			m.done = func() bool { return true }
+			answered = true
 			for err == nil {
 				_, err = events.Next() // up to the end, which keeps the connection
 			}

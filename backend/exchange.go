@@ -81,6 +81,7 @@ type message struct {
 	reader *bytes.Reader // over body, of the send under way
 	nested bool
 	target *http.Request // the client's request, under a Transport
+	seen   *seenBody     // the body under way, where target is set
 
 	protocolMethod, protocolName [1]string // Mcp-Method and Mcp-Name, where set
 }
@@ -97,17 +98,41 @@ type exchange struct {
 }
 
 // open returns a reader over the body from its start, of the one type that
-// net/http writes together with the head.
+// net/http writes together with the head. The connections below a Transport may
+// be of any kind, and go on reading when they have returned.
 func (m *message) open() (io.ReadCloser, error) {
+	if m.target != nil {
+		m.seen = &seenBody{r: bytes.NewReader(m.body)}
+		return m.seen, nil
+	}
 	m.reader = bytes.NewReader(m.body)
 	return io.NopCloser(m.reader), nil
 }
+
+// seenBody is a request body that notes whether it was read.
+type seenBody struct {
+	r    *bytes.Reader
+	read atomic.Bool
+}
+
+func (b *seenBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.r.Read(p)
+}
+
+func (b *seenBody) Close() error { return nil }
 
 // untouched reports whether the transport read nothing of the body: then no
 // complete request can have reached the backend. It may be asked once the
 // transport has returned.
 func (m *message) untouched() bool {
-	return len(m.body) > 0 && (m.reader == nil || m.reader.Len() == len(m.body))
+	switch {
+	case len(m.body) == 0:
+		return false
+	case m.target != nil:
+		return m.seen == nil || !m.seen.read.Load()
+	}
+	return m.reader == nil || m.reader.Len() == len(m.body)
 }
 
 // send performs one physical request with the attempt's credential.

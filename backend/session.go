@@ -127,6 +127,9 @@ func (s *Session) ensure(cl *call, a attempt) (b *backendSession, v guard.Verdic
 		}
 	}
 	s.c.told(SessionEvent{Backend: s.c.o.Name, Opened: true})
+	if s.over.Load() && s.now.CompareAndSwap(b, nil) { // closed meanwhile
+		s.c.farewell(b, a)
+	}
 	return b, guard.Accepted, true
 }
 
