@@ -158,8 +158,11 @@ func closed(ch chan struct{}) bool {
 // answered reports whether somebody answered the refresh that failed with err:
 // asking again at once would only annoy.
 func answered(err error) bool {
-	var e *backend.Error
-	if !errors.As(err, &e) {
+	if _, ok := errors.AsType[*backend.RPCError](err); ok {
+		return true
+	}
+	e, ok := errors.AsType[*backend.Error](err)
+	if !ok {
 		return false
 	}
 	switch e.Kind {
@@ -175,17 +178,18 @@ func answered(err error) bool {
 const maxRetryAfter = every
 
 func retryAfter(err error) time.Duration {
-	var e *backend.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*backend.Error](err); ok {
 		return min(e.RetryAfter, maxRetryAfter)
 	}
 	return 0
 }
 
 func reasonOf(err error) string {
-	var e *backend.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*backend.Error](err); ok {
 		return e.Kind.Reason()
+	}
+	if _, ok := errors.AsType[*backend.RPCError](err); ok {
+		return backend.KindProtocolError.Reason() // a server that cannot list
 	}
 	return "unknown"
 }

@@ -34,6 +34,7 @@ func TestHowOftenABackendIsAsked(t *testing.T) {
 		{"refused", refused, false, time.Minute - time.Millisecond, 6},
 		{"breaker open", &backend.Error{Kind: backend.KindBreakerOpen}, false, time.Minute - time.Millisecond, 6},
 		{"no server", &backend.Error{Kind: backend.KindProtocolError}, false, time.Minute - time.Millisecond, 6},
+		{"cannot list", &backend.RPCError{Code: -32603}, false, time.Minute - time.Millisecond, 6},
 		{"too many requests", &backend.Error{Kind: backend.KindServerError, Status: 429, RetryAfter: 20 * time.Second}, false, time.Minute - time.Millisecond, 3},
 		{"asks for an age", &backend.Error{Kind: backend.KindServerError, Status: 429, RetryAfter: time.Hour}, false, 299 * time.Second, 1},
 		{"hung", nil, true, 60 * time.Second, 2},

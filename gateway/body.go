@@ -12,6 +12,9 @@ import (
 const (
 	// trusted is how much memory a declared length gets before its bytes come.
 	trusted = 256 << 10
+	// bodyTime bounds reading a body. A client that sends slower costs a
+	// goroutine no longer.
+	bodyTime = time.Minute
 	// drainTime bounds reading on in a body that is too large, which keeps the
 	// connection usable.
 	drainTime = 5 * time.Second
@@ -54,6 +57,16 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 			return nil, err
 		}
 	}
+}
+
+// readTimed is readBody with a limit of time, where the connection knows limits.
+func readTimed(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	conn := http.NewResponseController(w)
+	if conn.SetReadDeadline(time.Now().Add(bodyTime)) == nil {
+		// Else the end of the deadline would look like the client leaving.
+		defer func() { _ = conn.SetReadDeadline(time.Time{}) }()
+	}
+	return readBody(r, limit)
 }
 
 // drain reads on in a body that nobody wants, so that the connection can be used

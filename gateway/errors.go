@@ -102,8 +102,8 @@ func (q *request) unavailable(err error) {
 // backendError makes the JSON-RPC error for an error of a backend. Nothing in it
 // was written by the backend.
 func backendError(id []byte, err error) []byte {
-	var e *backend.Error
-	if !errors.As(err, &e) {
+	e, ok := errors.AsType[*backend.Error](err)
+	if !ok {
 		return wire.ErrorBody(id, CodeBackend, "the backend cannot be used", []byte(`{"reason":"unknown"}`))
 	}
 	msg := "backend " + e.Backend + " gives no answer: " + e.Kind.Reason()
@@ -135,8 +135,7 @@ func backendError(id []byte, err error) []byte {
 }
 
 func reasonOf(err error) string {
-	var e *backend.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*backend.Error](err); ok {
 		return e.Kind.Reason()
 	}
 	return reasonUnknown

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"net/http"
+	"os"
 
 	"github.com/recloser-mcp/recloser/wire"
 )
@@ -24,7 +25,8 @@ func (q *request) post() {
 	if !ok {
 		return
 	}
-	if q.env.Kind == wire.Request && q.g.o.Trace.Operation != nil {
+	// A standing stream is no operation with a duration.
+	if q.env.Kind == wire.Request && q.env.Method != wire.MethodListen && q.g.o.Trace.Operation != nil {
 		defer q.trace()()
 	}
 	if modern {
@@ -37,11 +39,15 @@ func (q *request) post() {
 // read reads the message and scans it; false means that it has been refused.
 func (q *request) read() bool {
 	var err error
-	q.body, err = readBody(q.r, q.g.o.Limits.RequestBytes)
+	q.body, err = readTimed(q.w, q.r, q.g.o.Limits.RequestBytes)
 	switch {
 	case errors.Is(err, errTooLarge):
 		drain(q.w, q.r, q.g.o.Limits.RequestBytes)
 		refuse(q.w, http.StatusRequestEntityTooLarge, nil, wire.InvalidRequest, "the message is larger than the gateway allows")
+		return false
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		q.w.Header()["Connection"] = []string{"close"}
+		refuse(q.w, http.StatusRequestTimeout, nil, wire.ParseError, "the body took too long")
 		return false
 	case err != nil:
 		refuse(q.w, http.StatusBadRequest, nil, wire.ParseError, "the body ended early")

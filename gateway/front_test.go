@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/caller"
@@ -316,6 +317,47 @@ func TestAnEndlessBodyIsCutOff(t *testing.T) {
 		}
 		if body.read > 4<<20 {
 			t.Errorf("%d bytes were read", body.read)
+		}
+	})
+}
+
+func TestABodyThatTricklesIsCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, settings{}, sample(t, "one"))
+		pr, pw := io.Pipe()
+		defer pw.Close()
+		go func() {
+			for i := 0; i < 1000; i++ {
+				if _, err := pw.Write([]byte(" ")); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		req := r.request("POST", "/mcp", "")
+		req.Body, req.ContentLength = pr, -1
+		start := time.Now()
+		resp, err := r.http.Do(req)
+		if err == nil {
+			if resp.StatusCode != 408 {
+				t.Errorf("status %d", resp.StatusCode)
+			}
+			_ = resp.Body.Close()
+		}
+		if took := time.Since(start); took > 61*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		_ = pr.Close()
+		time.Sleep(2 * time.Second) // the sender notices
+	})
+}
+
+func TestACallMayTakeLongerThanItsBody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, settings{}, sample(t, "one", backendtest.WithTool("slow", backendtest.Slow(5*time.Minute))))
+		synctest.Wait()
+		if a := r.ask(modern, "", "/mcp", "tools/call", "a_slow", `"name":"a_slow"`); a.text(t) != "{}" {
+			t.Error(a.body)
 		}
 	})
 }

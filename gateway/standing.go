@@ -166,13 +166,11 @@ func (q *request) listen() {
 	}
 	defer q.g.standing.remove(sub)
 	s, id := q.open(), q.id()
-	meta := append([]byte(`{"_meta":{"`+wire.MetaSubscriptionID+`":`), id...)
-	meta = append(meta, '}')
-	ack := append(append(meta[:len(meta):len(meta)], `,"notifications":`...), acknowledged(wanted)...)
-	if !s.event(wire.NotificationBody(wire.NoteAcknowledged, append(ack, '}'))) {
+	meta := `"_meta":{"` + wire.MetaSubscriptionID + `":` + string(id) + `}`
+	if !s.event(wire.NotificationBody(wire.NoteAcknowledged, []byte(`{`+meta+`,"notifications":`+acknowledged(wanted)+`}`))) {
 		return
 	}
-	params := append(meta[:len(meta):len(meta)], '}')
+	params := []byte(`{` + meta + `}`)
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
@@ -189,8 +187,7 @@ func (q *request) listen() {
 				return
 			}
 		case <-q.g.done:
-			result := append(append([]byte(`{"resultType":"complete",`), params[1:len(params)-1]...), '}')
-			s.event(wire.ResultBody(id, result))
+			s.event(wire.ResultBody(id, []byte(`{"resultType":"complete",`+meta+`}`)))
 			return
 		case <-q.ctx.Done():
 			return
