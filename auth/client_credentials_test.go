@@ -206,6 +206,28 @@ func TestTokenEndpointErrorTexts(t *testing.T) {
 	}
 }
 
+// endless is a body without an end that counts what is taken of it.
+type endless struct{ taken int }
+
+func (e *endless) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = ' '
+	}
+	e.taken += len(b)
+	return len(b), nil
+}
+
+func (e *endless) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(e)}, nil
+}
+
+func TestTokenAnswerIsBounded(t *testing.T) {
+	e := &endless{}
+	if _, err := strategy(t, options(), e).Fetch(t.Context()); err == nil || e.taken > 64<<10 {
+		t.Errorf("%d bytes were taken: %v", e.taken, err)
+	}
+}
+
 // Over a real connection: what a hostile or broken server can do.
 func TestTokenEndpointOverTheNetwork(t *testing.T) {
 	const secret = "p@ss word/+"

@@ -105,6 +105,31 @@ func TestRotationEndsAPermanentAnswer(t *testing.T) {
 			t.Fatal(o, err)
 		}
 		renew(t, s, 2, auth.New)
+		if c := generation(t, s, 3); c.Rotation() != 1 { // our own renewals are none
+			t.Errorf("rotation %d", c.Rotation())
+		}
+	})
+}
+
+// After a change the client may be mended soon: the patience starts anew.
+func TestRotationStartsPatienceAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &fetcher{do: fails(errDenied)}
+		s := bubble(t, f)
+		for range 6 {
+			renew(t, s, 0, auth.Permanent)
+			time.Sleep(5 * time.Minute)
+		}
+		if o, _ := s.Rotate(t.Context()); o != auth.Permanent {
+			t.Fatal(o)
+		}
+		n := f.count()
+		time.Sleep(29 * time.Second)
+		renew(t, s, 0, auth.Permanent)
+		f.want(t, n)
+		time.Sleep(time.Second)
+		renew(t, s, 0, auth.Permanent)
+		f.want(t, n+1)
 	})
 }
 

@@ -258,8 +258,30 @@ func TestUnusedSourceWatchesNothing(t *testing.T) {
 	}
 }
 
-// An early fetch that happens to read the new secret first must not hide that it
-// was a change from outside.
+// A renewal that happens to read the new secret first must not hide that it was a
+// change from outside.
+func TestRenewalDoesNotHideARotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "token")
+	write(t, path, "one")
+	s, err := auth.NewBearer(auth.BearerOptions{Token: auth.NewFileValue(path)})
+	must(t, err)
+	for _, content := range []string{"one", "two"} {
+		replace(t, path, content)
+		_, err = s.Fetch(t.Context())
+		must(t, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	told := 0
+	err = s.(auth.Watcher).Watch(ctx, func() {
+		told++
+		cancel()
+	})
+	if told != 1 || !errors.Is(err, context.Canceled) {
+		t.Errorf("told %d times, %v", told, err)
+	}
+}
+
 func TestChangedClientSecretIsARotation(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
