@@ -18,7 +18,7 @@ type Key struct {
 	Meaning string
 }
 
-// Reference describes every key that has an effect, in the order in which a
+// Reference describes every key that is accepted for its effect, in the order in which a
 // reader wants them.
 func Reference() []Key {
 	return slices.Concat(gatewayKeys, serverKeys, authKeys, tuningKeys)
