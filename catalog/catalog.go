@@ -46,6 +46,7 @@ type Catalog struct {
 
 	mu       sync.Mutex
 	listings []*listing
+	views    []*View
 	facts    []Facts
 	sticky   map[clash]bool
 	told     map[Report]bool
@@ -92,6 +93,7 @@ func New(o Options, backends []Backend) *Catalog {
 		backends: slices.Clone(backends),
 		loops:    make(map[string]*loop, len(backends)),
 		listings: make([]*listing, len(backends)),
+		views:    make([]*View, len(backends)),
 		facts:    make([]Facts, len(backends)),
 		sticky:   make(map[clash]bool),
 		subs:     make(map[int]func(Change)),
@@ -156,7 +158,7 @@ func (c *Catalog) update(i int, caps *backend.Capabilities) {
 	l := newListing(c.backends[i].Name, caps)
 	c.mu.Lock()
 	now := time.Now()
-	c.listings[i] = l
+	c.listings[i], c.views[i] = l, nil
 	c.facts[i] = Facts{
 		Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
 		Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
@@ -200,7 +202,7 @@ func (c *Catalog) failed(i int, err error) {
 func (c *Catalog) build() *Snapshot {
 	m := merger{
 		namer: namer{c.o.Separator, c.o.MaxNameLength}, auto: c.o.Conflicts == Auto, sticky: c.sticky,
-		backends: c.backends, listings: c.listings,
+		backends: c.backends, listings: c.listings, views: c.views,
 	}
 	if m.auto {
 		m.settle()

@@ -55,9 +55,10 @@ type item struct {
 	nameAt wire.Span // of the name's value in raw
 	params []wire.ParamHeader
 	match  matcher // of templates
+	last   *Entry  // in the view of all backends; the catalogue's lock guards it
 }
 
-// listing is what one backend lists. It is immutable.
+// listing is what one backend lists. It is immutable, but for last.
 type listing struct {
 	items        [kinds][]item
 	revision     wire.Revision

@@ -14,6 +14,7 @@ type merger struct {
 	sticky   map[clash]bool // names that got a prefix under Auto; kept between builds
 	backends []Backend
 	listings []*listing // by index of the backend; nil: never listed
+	views    []*View    // of each backend alone; nil: to be made, and kept here
 	reports  []Report
 }
 
@@ -26,7 +27,10 @@ type clash struct {
 func (m *merger) snapshot() *Snapshot {
 	s := &Snapshot{all: m.all(), own: make(map[string]*View, len(m.backends))}
 	for i, b := range m.backends {
-		s.own[b.Slug] = m.own(i)
+		if m.views[i] == nil {
+			m.views[i] = m.own(i)
+		}
+		s.own[b.Slug] = m.views[i]
 	}
 	for _, l := range m.listings {
 		if l != nil {
@@ -107,7 +111,7 @@ func (m *merger) named(k Kind) []*Entry {
 			if full := m.full(k, b.Slug, it.name); full != public {
 				m.report(b, k, it.name, public, fmt.Sprintf("names have at most %d characters of letters, digits, _ . and -", m.namer.max))
 			}
-			entries = append(entries, it.entry(k, b.Name, public))
+			entries = append(entries, it.joint(k, b.Name, public))
 		}
 	}
 	return entries
@@ -187,7 +191,7 @@ func (m *merger) located(k Kind) []*Entry {
 				continue
 			}
 			taken[it.name] = b.Name
-			entries = append(entries, it.entry(k, b.Name, it.name))
+			entries = append(entries, it.joint(k, b.Name, it.name))
 		}
 	}
 	return entries
@@ -210,9 +214,23 @@ func (m *merger) instructions() string {
 		if b.Len() > 0 {
 			b.WriteString("\n\n")
 		}
-		fmt.Fprintf(&b, "%s (names begin with %s%s):\n%s", m.backends[i].Name, m.backends[i].Slug, m.namer.separator, l.instructions)
+		b.WriteString(m.backends[i].Name)
+		if !m.auto {
+			fmt.Fprintf(&b, " (names begin with %s%s)", m.backends[i].Slug, m.namer.separator)
+		}
+		b.WriteString(":\n" + l.instructions)
 	}
 	return b.String()
+}
+
+// joint returns the item's entry in the view of all backends. It is made again
+// only when its name has changed, so that a refresh of one backend costs little
+// for the others.
+func (it *item) joint(k Kind, owner, public string) *Entry {
+	if it.last == nil || it.last.Public != public {
+		it.last = it.entry(k, owner, public)
+	}
+	return it.last
 }
 
 // entry makes the public entry of a definition: the same bytes, but for the
