@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,13 +293,13 @@ func TestTooManySessions(t *testing.T) {
 }
 
 // endless is a body that never ends, and counts what was read of it.
-type endless struct{ read int64 }
+type endless struct{ read atomic.Int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
 	for i := range p {
 		p[i] = ' '
 	}
-	e.read += int64(len(p))
+	e.read.Add(int64(len(p)))
 	return len(p), nil
 }
 
@@ -315,8 +316,8 @@ func TestAnEndlessBodyIsCutOff(t *testing.T) {
 			}
 			_ = resp.Body.Close()
 		}
-		if body.read > 4<<20 {
-			t.Errorf("%d bytes were read", body.read)
+		if n := body.read.Load(); n > 4<<20 {
+			t.Errorf("%d bytes were read", n)
 		}
 	})
 }
