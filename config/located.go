@@ -47,6 +47,9 @@ func (d *decoder) quotes(message string, n *node) bool {
 
 // flatten takes joined errors apart, also below a prefix.
 func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
 	if many, ok := err.(interface{ Unwrap() []error }); ok {
 		var out []error
 		for _, e := range many.Unwrap() {
