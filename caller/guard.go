@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 )
 
 // GuardOptions say from where a listener may be called.
@@ -34,11 +35,12 @@ type GuardOptions struct {
 // header Origin whose page it is, and a page that rebinds its own name to the
 // gateway's address betrays itself by the header Host. Both are compared with what
 // the configuration knows, never with each other: a rebound page has them equal.
-// Loopback is always allowed. A Guard is immutable.
+// Loopback is always allowed. A Guard is safe for concurrent use.
 type Guard struct {
 	hosts         []hostPort
 	authenticated bool
 	anyHost       []string
+	known         atomic.Pointer[string] // the last Host that was allowed: nearly always the next one, too
 }
 
 // hostPort is a host in the form in which hosts are compared, and a port, "" for
@@ -117,7 +119,12 @@ func (g *Guard) checkOrigin(r *http.Request) error {
 }
 
 func (g *Guard) checkHost(r *http.Request) error {
+	if known := g.known.Load(); known != nil && *known == r.Host {
+		return nil
+	}
 	if host, port, ok := splitHost(r.Host); ok && g.allows(host, port) {
+		known := strings.Clone(r.Host)
+		g.known.Store(&known)
 		return nil
 	}
 	return &Error{

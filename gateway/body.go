@@ -32,8 +32,11 @@ func readBody(r *http.Request, limit int64) ([]byte, error) {
 		return nil, errTooLarge
 	case n >= 0 && n <= trusted:
 		b := make([]byte, n)
-		_, err := io.ReadFull(r.Body, b)
-		return b, err
+		if _, err := io.ReadFull(r.Body, b); err != nil {
+			return nil, err
+		}
+		_ = r.Body.Close() // read to its end: the server need not look for more
+		return b, nil
 	}
 	room := int64(trusted)
 	if n < 0 {

@@ -88,9 +88,8 @@ func (q *request) params(e *catalog.Entry, at wire.Span) []byte {
 	if e.Name == e.Public {
 		return raw
 	}
-	var room [128]byte
 	in := wire.Span{Start: at.Start - params.Start, End: at.End - params.Start}
-	return wire.Splice(nil, raw, wire.Edit{Span: in, New: wire.Quote(room[:0], e.Name)})
+	return wire.Splice(nil, raw, wire.Edit{Span: in, New: wire.Quote(q.room[:0], e.Name)})
 }
 
 // upstream returns the client's session at the backend. It is opened in the name

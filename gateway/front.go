@@ -27,7 +27,8 @@ func (q *request) post() {
 	}
 	// A standing stream is no operation with a duration.
 	if q.env.Kind == wire.Request && q.env.Method != wire.MethodListen && q.g.o.Trace.Operation != nil {
-		defer q.trace()()
+		end := q.trace()
+		defer func() { end(q.failure) }()
 	}
 	if modern {
 		q.postModern()
@@ -117,13 +118,13 @@ func (q *request) unsupported(asked wire.Revision) {
 // trace tells telemetry of a request, and of its end by the func it returns.
 // Names of a client's own making never become labels: a method that nobody
 // defined is one of others.
-func (q *request) trace() (end func()) {
+func (q *request) trace() (end func(errorType string)) {
 	method := q.env.Method
 	if wire.ClassOf(method) == wire.ClassUnknown {
 		method = "_OTHER"
 	}
 	name, _ := wire.Unquote(q.env.NameAt().Of(q.body))
-	ctx, done := q.g.o.Trace.Operation(q.ctx, q.r.Header, method, shorten(name))
+	ctx, end := q.g.o.Trace.Operation(q.ctx, q.r.Header, method, shorten(name))
 	q.ctx = ctx
-	return func() { done(q.failure) }
+	return end
 }

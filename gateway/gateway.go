@@ -244,6 +244,7 @@ type request struct {
 	revision wire.Revision
 	sess     *session.Session // nil for clients of 2026-07-28
 	failure  string           // errorType of the answer
+	room     [128]byte        // for a name at the backend
 }
 
 // id returns the request's id, nil when there is none.

@@ -57,24 +57,22 @@ func (t *Telemetry) count(c backend.CallInfo, r backend.CallResult) {
 
 // errorType is the low-cardinality name of an error.
 func errorType(err error) string {
-	var e *backend.Error
-	var rpc *backend.RPCError
-	switch {
-	case err == nil:
+	if err == nil {
 		return ""
-	case errors.As(err, &e):
-		return e.Kind.Reason()
-	case errors.As(err, &rpc):
-		return "rpc_error"
-	default:
-		return "other"
 	}
+	if e, ok := errors.AsType[*backend.Error](err); ok {
+		return e.Kind.Reason()
+	}
+	if _, ok := errors.AsType[*backend.RPCError](err); ok {
+		return "rpc_error"
+	}
+	return "other"
 }
 
 // outcomeOf says how the recovery of a call ended, if it had one.
 func outcomeOf(r backend.CallResult) (string, bool) {
-	var refusal *guard.Refusal
-	if !errors.As(r.Guard.Err, &refusal) {
+	refusal, ok := errors.AsType[*guard.Refusal](r.Guard.Err)
+	if !ok {
 		return outcomeRecovered, r.Guard.Attempts > 1 || r.Guard.Waited > 0
 	}
 	switch refusal.Reason {
