@@ -34,6 +34,7 @@ type credential struct {
 	typ  string
 	spec func(d *decoder, into any) // decodes its settings
 	use  bool                       // a backend sends it
+	base *credential                // the named one that it varies
 	// settings is the mapping to which a factory's complaints belong.
 	settings *node
 }
@@ -162,7 +163,7 @@ func (d *decoder) borrowed(n *node, use *member, path string, named *credentialS
 		return nil
 	}
 	variant := *c
-	variant.mark, variant.path, variant.settings = n.mark, path, own
+	variant.mark, variant.path, variant.settings, variant.base = n.mark, path, own, c
 	variant.key = c.key + identity(own)
 	variant.spec = func(d *decoder, into any) {
 		c.spec(d, into)
@@ -290,6 +291,9 @@ func (d *decoder) checkCredential(c *credential) {
 	if err == nil {
 		src.Close()
 		return
+	}
+	if c.base != nil && d.bad(c.base.path) {
+		return // the same complaint again
 	}
 	// The registry puts the type before the factory's error.
 	if inner := errors.Unwrap(err); inner != nil {

@@ -51,6 +51,9 @@ var (
 func (d *decoder) into(n *node, path string, v any) { d.decode(n, path, reflect.ValueOf(v).Elem()) }
 
 func (d *decoder) decode(n *node, path string, v reflect.Value) {
+	if n.broken {
+		return
+	}
 	if nd, ok := v.Addr().Interface().(nodeDecoder); ok {
 		nd.decodeNode(d, n, path)
 		return

@@ -12,3 +12,5 @@
 // distinct credential, and backends name theirs by key. A Spec remembers the
 // variables it was read with.
 package config
+
+//go:generate go test . -run TestConfigurationPage -update

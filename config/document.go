@@ -167,6 +167,9 @@ func (d *decoder) backends(doc *Document, f *file) {
 			c := d.credentialOf(s, &f.Credentials)
 			d.checkServer(s, c)
 			b.Options = d.options(s, f)
+			if !s.entry.isProcess && !d.bad(s.path) {
+				d.located(s.value, s.path, s.mark, b.Options.Validate())
+			}
 			if c != nil && !s.entry.isProcess {
 				c.use = true
 				b.Credential = c.key

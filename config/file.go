@@ -136,7 +136,7 @@ func (f *file) decodeKey(d *decoder, m *member, path string) bool {
 	}
 	for _, k := range clientKeys {
 		if k == m.key {
-			d.warn(m, path, "", "is a setting of a client")
+			d.warn(m, path, "", "it is a setting of a client")
 			return true
 		}
 	}

@@ -143,3 +143,60 @@ func (r *jsonReader) place(offset int) mark {
 	}
 	return mark{r.line, r.col}
 }
+
+// plainJSON takes out what clients allow in their files beyond JSON: comments,
+// and commas before a closing bracket. Every character keeps its place.
+func plainJSON(data []byte) []byte {
+	out := make([]byte, 0, len(data))
+	comma := -1 // of a comma in out that nothing has followed yet
+	for i := 0; i < len(data); {
+		n, blank := jsonLexeme(data[i:])
+		text := data[i : i+n]
+		i += n
+		switch {
+		case blank:
+			for _, r := range string(text) {
+				if r == '\n' || r == '\r' || r == '\t' {
+					out = append(out, byte(r))
+				} else {
+					out = append(out, ' ')
+				}
+			}
+			continue
+		case text[0] == ',':
+			comma = len(out)
+		case (text[0] == '}' || text[0] == ']') && comma >= 0:
+			out[comma] = ' '
+			fallthrough
+		default:
+			comma = -1
+		}
+		out = append(out, text...)
+	}
+	return out
+}
+
+// jsonLexeme measures what comes next: a string, a comment, white space, or one
+// byte of anything else. blank is true for what JSON would not miss.
+func jsonLexeme(b []byte) (n int, blank bool) {
+	switch {
+	case b[0] == '"':
+		for n = 1; n < len(b) && b[n] != '"' && b[n] != '\n'; n++ {
+			if b[n] == '\\' {
+				n++
+			}
+		}
+		return min(n+1, len(b)), false
+	case bytes.HasPrefix(b, []byte("//")):
+		if n = bytes.IndexByte(b, '\n'); n < 0 {
+			n = len(b)
+		}
+		return n, true
+	case bytes.HasPrefix(b, []byte("/*")):
+		if n = bytes.Index(b[2:], []byte("*/")); n < 0 {
+			return 1, false // the parser will complain
+		}
+		return n + 4, true
+	}
+	return 1, bytes.IndexByte([]byte(" \t\r\n"), b[0]) >= 0
+}

@@ -25,6 +25,8 @@ type node struct {
 	text    string // of a scalar, as written, without its quotes
 	members []member
 	items   []*node
+	// broken marks a value whose problem is reported already.
+	broken bool
 }
 
 // member is one key of a mapping with its value.

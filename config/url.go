@@ -17,6 +17,10 @@ func (d *decoder) checkURL(n *node, path, raw string) *url.URL {
 		return nil
 	}
 	const form = "write it as https://host/path"
+	move := "take them out"
+	if strings.HasPrefix(path, "mcpServers") {
+		move = "move them to auth"
+	}
 	if raw == "" {
 		return bad("is empty", form)
 	}
@@ -25,7 +29,7 @@ func (d *decoder) checkURL(n *node, path, raw string) *url.URL {
 	case err != nil:
 		return bad("is not a URL", form)
 	case u.User != nil:
-		return bad("has credentials in it", "move them to auth: a URL is logged and shown")
+		return bad("has credentials in it", move+": a URL is logged and shown")
 	case u.Scheme == "":
 		return bad("has no scheme", form)
 	case u.Scheme != "http" && u.Scheme != "https":
@@ -39,9 +43,9 @@ func (d *decoder) checkURL(n *node, path, raw string) *url.URL {
 	}
 	if name := secretParameter(u); name != "" {
 		if !strings.Contains(n.text, name) {
-			name = "from a variable" // which may itself be the credential
+			name = "one from a variable" // which may itself be the credential
 		}
-		return bad("has a query parameter that looks like a credential, "+name, "move it to auth or to headers: a URL is logged and shown")
+		return bad("has query parameters that look like credentials, "+name, move+": a URL is logged and shown")
 	}
 	return u
 }
@@ -65,9 +69,10 @@ func secretParameter(u *url.URL) string {
 	return ""
 }
 
-// private reports whether what is sent to u cannot be read on the way.
+// private reports whether what is sent to u cannot be read on the way. Package
+// backend refuses what is not by the same rule.
 func private(u *url.URL) bool {
-	host := strings.ToLower(u.Hostname())
+	host := u.Hostname()
 	ip := net.ParseIP(host)
 	return u.Scheme == "https" || host == "localhost" || strings.HasSuffix(host, ".localhost") || ip != nil && ip.IsLoopback()
 }

@@ -22,20 +22,25 @@ func readTree(data []byte, c *collector) *node {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
 	trimmed := bytes.TrimLeft(data, " \t\r\n")
 	if bytes.HasPrefix(trimmed, []byte("{")) && (looksLikeJSON(trimmed) || strings.HasSuffix(c.file, ".json")) {
-		return readJSON(data, c)
+		return readJSON(plainJSON(data), c)
 	}
 	return readYAML(data, c)
 }
 
-// looksLikeJSON tells JSON from a YAML flow mapping: a key in double quotes, or
-// the end of the object, comes first. Comments make it YAML, which allows them.
+// looksLikeJSON tells JSON from a YAML flow mapping: a key in double quotes, the
+// end of the object or a comment of JSON's kind comes first. YAML's comments make
+// it YAML.
 func looksLikeJSON(data []byte) bool {
 	rest := bytes.TrimLeft(data[1:], " \t\r\n")
-	return (bytes.HasPrefix(rest, []byte(`"`)) || bytes.HasPrefix(rest, []byte("}"))) &&
-		!commentLine.Match(data)
+	for _, first := range []string{`"`, "}", "//", "/*"} {
+		if bytes.HasPrefix(rest, []byte(first)) {
+			return !yamlComment.Match(data)
+		}
+	}
+	return false
 }
 
-var commentLine = regexp.MustCompile(`(?m)^[ \t]*#`)
+var yamlComment = regexp.MustCompile(`(?m)^[ \t]*#`)
 
 // yamlLine finds the line in the text of a YAML syntax error: the library has no
 // type for it. The line is shown; nothing is decided by it.
@@ -96,13 +101,14 @@ func (r *yamlReader) value(y *yaml.Node, path string, depth int) *node {
 		if !r.tooLarge {
 			r.c.add(n.mark, "", "the document is too large or too deep", "")
 		}
-		r.tooLarge = true
+		r.tooLarge, n.broken = true, true
 		return n
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
 		if y.Alias == nil || r.open[y.Alias] {
 			r.c.add(n.mark, path, "is an alias of a value that holds it", "write the value out")
+			n.broken = true
 			return n
 		}
 		r.open[y.Alias] = true
@@ -162,6 +168,9 @@ func (r *yamlReader) merge(n *node, y *yaml.Node, path string, depth int) {
 		sources = from.items
 	}
 	for _, s := range sources {
+		if s.broken {
+			continue
+		}
 		if s.kind != mapping {
 			r.c.add(mark{y.Line, y.Column}, path, "merges something that is not a mapping", "merge an alias of a mapping")
 			continue
