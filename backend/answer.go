@@ -156,7 +156,7 @@ func (cl *call) whole(doc []byte) (*Response, *Error) {
 		}
 	}
 	cl.finish(nil)
-	w := &wholeBody{}
+	w := &cl.out
 	w.Reset(doc)
 	w.Response = Response{Length: int64(len(doc)), Body: w}
 	return &w.Response, nil

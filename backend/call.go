@@ -47,6 +47,7 @@ type call struct {
 	generation uint64        // of the last credential sent
 	rpc        error         // the JSON-RPC error that was recognized in the answer
 	ended      bool
+	out        wholeBody // the answer, when it was read here
 }
 
 // notRun is the result of a call that never reached the guard.

@@ -6,6 +6,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 
 	"github.com/recloser-mcp/recloser/backend"
@@ -47,3 +49,5 @@ func shownOf(err error, r *rig) string {
 	return fmt.Sprintf("%v %+v %#v %s %+v %#v %s %+v %#v %+v %+v", err, err, err, hint, r.c.Facts(), r.c.Facts(), doc,
 		r.c, r.source, r.traced.sends, r.traced.calls) + fmt.Sprintf("%+v", e.Challenge)
 }
+
+var discardLog = log.New(io.Discard, "", 0)
