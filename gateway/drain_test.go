@@ -25,10 +25,11 @@ func TestTraceSeesEveryRequestOnce(t *testing.T) {
 		srv := sample(t, "one", backendtest.WithFault(backendtest.Status(503, backendtest.Forever).ForName("who")))
 		r := newRig(t, settings{
 			gateway: func(o *gateway.Options) {
-				o.Trace.Operation = func(ctx context.Context, h http.Header, method, name string) (context.Context, func(string)) {
-					return context.WithValue(ctx, key{}, h.Get("Traceparent")), func(errorType string) {
-						got = append(got, strings.TrimSpace(method+" "+name+" "+errorType))
-					}
+				o.Trace.Start = func(ctx context.Context, h http.Header, _ gateway.Operation) context.Context {
+					return context.WithValue(ctx, key{}, h.Get("Traceparent"))
+				}
+				o.Trace.End = func(ctx context.Context, o gateway.Operation, _ time.Duration, errorType string) {
+					got = append(got, strings.TrimSpace(o.Method+" "+o.Name()+" "+errorType))
 				}
 			},
 			backend: func(_ int, o *backend.Options) {

@@ -32,7 +32,8 @@ func (q *request) forward() {
 		q.notFound(kind.String(), string(name))
 		return
 	}
-	req := backend.Request{
+	req := &q.out
+	*req = backend.Request{
 		Method: q.env.Method, Name: entry.Name, ID: q.id(), Params: q.params(entry, at),
 		Header: b.passthrough(q.r.Header), ClientRevision: q.revision,
 	}
@@ -56,7 +57,7 @@ func (q *request) forward() {
 			defer q.sess.Finish(req.ID)
 		}
 	}
-	resp, err := b.Client.Do(ctx, &req)
+	resp, err := b.Client.Do(ctx, req)
 	if err != nil {
 		q.unavailable(err)
 		return

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"os"
+	"time"
 
 	"github.com/recloser-mcp/recloser/wire"
 )
@@ -26,9 +27,10 @@ func (q *request) post() {
 		return
 	}
 	// A standing stream is no operation with a duration.
-	if q.env.Kind == wire.Request && q.env.Method != wire.MethodListen && q.g.o.Trace.Operation != nil {
-		end := q.trace()
-		defer func() { end(q.failure) }()
+	if q.env.Kind == wire.Request && q.env.Method != wire.MethodListen && q.g.o.Trace.Start != nil {
+		o, began := q.operation(), time.Now()
+		q.ctx = q.g.o.Trace.Start(q.ctx, q.r.Header, o)
+		defer func() { q.g.o.Trace.End(q.ctx, o, time.Since(began), q.failure) }()
 	}
 	if modern {
 		q.postModern()
@@ -115,16 +117,12 @@ func (q *request) unsupported(asked wire.Revision) {
 	q.fail(http.StatusBadRequest, wire.UnsupportedVersion, "unsupported protocol version", data)
 }
 
-// trace tells telemetry of a request, and of its end by the func it returns.
-// Names of a client's own making never become labels: a method that nobody
-// defined is one of others.
-func (q *request) trace() (end func(errorType string)) {
-	method := q.env.Method
-	if wire.ClassOf(method) == wire.ClassUnknown {
-		method = "_OTHER"
+// operation names the request for telemetry. Names of a client's own making never
+// become labels: a method that nobody defined is one of others.
+func (q *request) operation() Operation {
+	o := Operation{Method: q.env.Method, name: q.env.NameAt().Of(q.body)}
+	if wire.ClassOf(o.Method) == wire.ClassUnknown {
+		o.Method = "_OTHER"
 	}
-	name, _ := wire.Unquote(q.env.NameAt().Of(q.body))
-	ctx, end := q.g.o.Trace.Operation(q.ctx, q.r.Header, method, shorten(name))
-	q.ctx = ctx
-	return end
+	return o
 }

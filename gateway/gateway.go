@@ -26,6 +26,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/caller"
@@ -77,12 +78,27 @@ type Client interface {
 
 // Trace is a set of hooks for telemetry. Nil hooks are skipped.
 type Trace struct {
-	// Operation is called for each request of a client before it is served,
-	// with the request's headers, and "_OTHER" for a method that no revision
-	// defines. The request goes on under the context it returns. The func it
-	// returns is called once at the end: errorType is "" for a request that was
-	// answered, else a reason code or the number of a JSON-RPC error.
-	Operation func(ctx context.Context, h http.Header, method, name string) (context.Context, func(errorType string))
+	// Start is called for each request of a client before it is served, with the
+	// request's headers. The request goes on under the context it returns.
+	Start func(ctx context.Context, h http.Header, o Operation) context.Context
+	// End is called once for it, under that context. errorType is empty for a
+	// request that was answered, else a reason code or the number of a JSON-RPC
+	// error.
+	End func(ctx context.Context, o Operation, took time.Duration, errorType string)
+}
+
+// Operation names a request of a client. It is valid while the request is.
+type Operation struct {
+	// Method of the protocol, "_OTHER" for one that no revision defines.
+	Method string
+	name   []byte // JSON
+}
+
+// Name returns the tool, prompt or URI that the request is about, in the
+// client's words and cut to a bearable length; empty where there is none.
+func (o Operation) Name() string {
+	name, _ := wire.Unquote(o.name)
+	return shorten(name)
 }
 
 // Limits of a gateway. Zero means the default.
@@ -245,6 +261,7 @@ type request struct {
 	sess     *session.Session // nil for clients of 2026-07-28
 	failure  string           // errorType of the answer
 	room     [128]byte        // for a name at the backend
+	out      backend.Request
 }
 
 // id returns the request's id, nil when there is none.

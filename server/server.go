@@ -182,7 +182,7 @@ func (s *Server) front(doc *config.Document) error {
 	}
 	o := gateway.Options{
 		Catalog: s.catalog, Sessions: s.sessions, Check: guard.Check, Authenticate: authn.Authenticate,
-		Trace:      gateway.Trace{Operation: s.telemetry.Operation},
+		Trace:      s.operations(),
 		Limits:     gateway.Limits{RequestBytes: int64(doc.Limits.RequestBytes)},
 		ServerInfo: gateway.ServerInfo{Name: "recloser", Version: s.version}, Logger: s.log,
 	}

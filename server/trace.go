@@ -3,9 +3,12 @@ package server
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"time"
 
 	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/backend"
+	"github.com/recloser-mcp/recloser/gateway"
 	"github.com/recloser-mcp/recloser/guard"
 	"github.com/recloser-mcp/recloser/health"
 )
@@ -88,5 +91,22 @@ func (s *Server) probed(name string, before, now health.Verdict) {
 		s.catalog.Kick(name)
 	case now.Err != nil && before.Err == nil:
 		s.log.Info("probe failed", "backend", name, "error", now.Err)
+	}
+}
+
+// operations tells telemetry of the requests of clients. Names are asked for only
+// where they go into a span.
+func (s *Server) operations() gateway.Trace {
+	t := s.telemetry
+	return gateway.Trace{
+		Start: func(ctx context.Context, h http.Header, o gateway.Operation) context.Context {
+			if !t.Tracing() {
+				return ctx
+			}
+			return t.StartOperation(ctx, h, o.Method, o.Name())
+		},
+		End: func(ctx context.Context, o gateway.Operation, took time.Duration, errorType string) {
+			t.EndOperation(ctx, o.Method, took, errorType)
+		},
 	}
 }

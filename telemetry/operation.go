@@ -11,28 +11,33 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Operation begins the span and the measurement of a client's request; the func
-// ends them. errorType is empty for a request that was answered. The caller's
-// trace context is read from its headers.
-func (t *Telemetry) Operation(ctx context.Context, h http.Header, method, name string) (context.Context, func(errorType string)) {
-	began := time.Now()
-	var span trace.Span
-	if t.tracer != nil {
-		ctx = propagator.Extract(ctx, propagation.HeaderCarrier(h))
-		ctx, span = t.tracer.Start(ctx, operation(method, name), trace.WithSpanKind(trace.SpanKindServer),
-			trace.WithAttributes(operationAttributes(method, name)...))
+// Tracing reports whether spans are made.
+func (t *Telemetry) Tracing() bool { return t.tracer != nil }
+
+// StartOperation begins the span of a client's request, if spans are made. The
+// caller's trace context is read from its headers.
+func (t *Telemetry) StartOperation(ctx context.Context, h http.Header, method, name string) context.Context {
+	if !t.Tracing() {
+		return ctx
 	}
-	return ctx, func(errorType string) {
-		t.metrics.server.WithLabelValues(method, errorType).Observe(time.Since(began).Seconds())
-		if span == nil {
-			return
-		}
-		if errorType != "" {
-			span.SetStatus(codes.Error, "")
-			span.SetAttributes(attribute.String(attrErrorType, errorType))
-		}
-		span.End()
+	ctx, _ = t.tracer.Start(propagator.Extract(ctx, propagation.HeaderCarrier(h)), operation(method, name),
+		trace.WithSpanKind(trace.SpanKindServer), trace.WithAttributes(operationAttributes(method, name)...))
+	return ctx
+}
+
+// EndOperation ends the span of a client's request and counts it. errorType is
+// empty for a request that was answered.
+func (t *Telemetry) EndOperation(ctx context.Context, method string, took time.Duration, errorType string) {
+	t.metrics.server.WithLabelValues(method, errorType).Observe(took.Seconds())
+	if !t.Tracing() {
+		return
 	}
+	span := trace.SpanFromContext(ctx)
+	if errorType != "" {
+		span.SetStatus(codes.Error, "")
+		span.SetAttributes(attribute.String(attrErrorType, errorType))
+	}
+	span.End()
 }
 
 // operation is the span name of the conventions: the method, and the name of a

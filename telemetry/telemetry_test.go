@@ -166,8 +166,8 @@ func TestARenewalIsOneSpanLinkedToItsWaiters(t *testing.T) {
 func TestTraceContextGoesOn(t *testing.T) {
 	tel := newTelemetry(sdktrace.NewTracerProvider())
 	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	ctx, end := tel.Operation(context.Background(), http.Header{"Traceparent": {parent}}, "tools/call", "x")
-	defer end("")
+	ctx := tel.StartOperation(context.Background(), http.Header{"Traceparent": {parent}}, "tools/call", "x")
+	defer tel.EndOperation(ctx, "tools/call", time.Millisecond, "")
 	tr := tel.Backend()
 	h := http.Header{}
 	tr.Inject(tr.SendStart(ctx, backend.SendInfo{}), h)
