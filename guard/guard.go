@@ -50,6 +50,7 @@ type Guard[C Credential] struct {
 	forbid time.Time // last forced renewal for a 403
 	refs   [2]bool   // classes that were refused since clean
 	closed bool
+	asking bool // a renewal for a guard that never retries is under way
 
 	notes     []Transition
 	notifying bool
@@ -256,7 +257,7 @@ func (g *Guard[C]) runAside(ctx context.Context, c *call[C], s Sender[C], next o
 			a := Attempt[C]{Credential: cred, Number: c.tries, Delay: c.delay, Cause: next.cause}
 			c.delay = 0
 			next = g.judgeAside(c, s.Send(ctx, a))
-		case next.kind == private && !renewed:
+		case next.kind == private && !renewed && *g.o.MaxRetries > 0:
 			renewed = true
 			began := time.Now()
 			out, err := g.renew(ctx, c.gen, false)

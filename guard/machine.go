@@ -282,14 +282,23 @@ func (g *Guard[C]) enter(c *call[C], current, invalid, fresh bool) order {
 }
 
 // countSingle is the sequence of a guard that never retries: one refused send.
-// The renewal goes on without the call, for those that come later.
+// The renewal goes on without the call, for those that come later; there is one
+// at a time.
 func (g *Guard[C]) countSingle(c *call[C]) order {
 	g.refs[c.kind()] = true
 	g.dropRole(c)
 	g.newEpoch()
 	g.start(c, 1)
-	gen := c.gen
-	go g.src.Renew(g.life, gen, false)
+	if !g.asking {
+		g.asking = true
+		gen := c.gen
+		go func() {
+			g.src.Renew(g.life, gen, false)
+			g.mu.Lock()
+			g.asking = false
+			g.mu.Unlock()
+		}()
+	}
 	g.exhaust(false)
 	return order{kind: await}
 }
