@@ -71,6 +71,9 @@ func TestSDKSessionSurvivesARefusalOnlyUnderTheTransport(t *testing.T) {
 	run := func(t *testing.T, rt func(*backendtest.Server) http.RoundTripper) (o outcome, srv *backendtest.Server) {
 		srv = backendtest.NewServer(t, backendtest.WithPipe(), backendtest.WithRevision(elder),
 			backendtest.WithTool("echo", backendtest.Echo), backendtest.WithTool("slow", backendtest.Slow(time.Minute)))
+		// A dying session sends DELETE while it holds a lock, and this server would
+		// let that wait for the slow tool.
+		srv.Inject(backendtest.Status(405, backendtest.Forever).ForMethod(backendtest.MethodDelete))
 		s, err := connectSDK(t.Context(), srv.URL, rt(srv))
 		if err != nil {
 			t.Fatal(err)
