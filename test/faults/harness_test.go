@@ -30,7 +30,13 @@ import (
 	"github.com/recloser-mcp/recloser/test/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// strayLog is what was logged past the gateway's own logger.
+var strayLog = &buffer{}
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(strayLog, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	goleak.VerifyTestMain(m)
+}
 
 // random returns a credential that nothing else looks like.
 func random() string {
@@ -115,7 +121,7 @@ func (g *gateway) lookForSecrets() {
 		}
 	}
 	g.mu.Lock()
-	shown := map[string]string{"log": g.log.String(), "status": g.get("/api/v1/status"), "metrics": g.get("/metrics"), "errors": strings.Join(g.texts, "\n")}
+	shown := map[string]string{"log": g.log.String(), "default log": strayLog.String(), "status": g.get("/api/v1/status"), "metrics": g.get("/metrics"), "errors": strings.Join(g.texts, "\n")}
 	g.mu.Unlock()
 	for name, text := range shown {
 		for _, hit := range leak.Find([]byte(text), secrets...) {
