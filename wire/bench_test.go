@@ -66,3 +66,45 @@ func BenchmarkRewriteSmallAnswer(b *testing.B) {
 		}
 	}
 }
+
+// sink takes bytes as a socket does: by copying them.
+type sink struct{ room [64 << 10]byte }
+
+func (s *sink) Write(p []byte) (n int, err error) {
+	for n < len(p) {
+		n += copy(s.room[:], p[n:])
+	}
+	return n, nil
+}
+
+// BenchmarkCopy1MiB is what the stream benchmarks are compared with.
+func BenchmarkCopy1MiB(b *testing.B) {
+	in := event(answer1MiB(0))
+	b.SetBytes(int64(len(in)))
+	buf, out := make([]byte, chunkSize), new(sink)
+	for b.Loop() {
+		if _, err := io.CopyBuffer(out, struct{ io.Reader }{strings.NewReader(in)}, buf); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkStreamEvent1MiB(b *testing.B) { benchStream(b, event(answer1MiB(0)), rewriteBench) }
+func BenchmarkStreamSame1MiB(b *testing.B) {
+	benchStream(b, event(answer1MiB(0)), RewriteOptions{ID: []byte("17")})
+}
+func BenchmarkStreamProgress(b *testing.B) {
+	benchStream(b, strings.Repeat(event(progress), 1000)+event(answered), rewriteBench)
+}
+func BenchmarkStreamSmall(b *testing.B) { benchStream(b, event(answered), rewriteBench) }
+
+func benchStream(b *testing.B, in string, o RewriteOptions) {
+	b.SetBytes(int64(len(in)))
+	b.ReportAllocs()
+	out := new(sink)
+	for b.Loop() {
+		if _, err := NewStreamRewriter(strings.NewReader(in), StreamOptions{Rewrite: o}).WriteTo(out); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -102,12 +102,12 @@ func retryOf(digits []byte) time.Duration {
 
 // AppendEvent appends the event as it goes over the wire, with its blank line.
 // Line ends in Data become data lines of their own. What could break the
-// framing is left out: Type and ID end at their first line end.
+// framing is left out: Type and ID end at their first line end, ID at a NUL, too.
 func AppendEvent(dst []byte, e Event) []byte {
-	if t := oneLine(e.Type); t != "" {
+	if t := upTo(e.Type, "\r\n"); t != "" {
 		dst = append(append(append(dst, "event: "...), t...), '\n')
 	}
-	if id := oneLine(e.ID); id != "" {
+	if id := upTo(e.ID, "\r\n\x00"); id != "" {
 		dst = append(append(append(dst, "id: "...), id...), '\n')
 	}
 	if e.Retry > 0 {
@@ -136,8 +136,8 @@ func appendData(dst, data []byte) []byte {
 	}
 }
 
-func oneLine(s string) string {
-	if n := strings.IndexAny(s, "\r\n\x00"); n >= 0 {
+func upTo(s, chars string) string {
+	if n := strings.IndexAny(s, chars); n >= 0 {
 		return s[:n]
 	}
 	return s

@@ -3,7 +3,6 @@ package wire
 import (
 	"bytes"
 	"io"
-	"sync"
 )
 
 // DefaultMaxEvent bounds an event of a stream when the caller sets no bound:
@@ -33,6 +32,7 @@ type framer struct {
 	r          io.Reader
 	buf        []byte
 	start, end int // the bytes read and not consumed
+	got        int // with the last read
 	max        int
 
 	// The frame being read, relative to start.
@@ -49,7 +49,7 @@ func newFramer(r io.Reader, maxEvent int) framer {
 	if maxEvent <= 0 {
 		maxEvent = DefaultMaxEvent
 	}
-	return framer{r: r, max: maxEvent, buf: chunks.Get().(*[chunkSize]byte)[:]}
+	return framer{r: r, max: maxEvent}
 }
 
 // parse completes a frame from what is buffered; without one more is needed.
@@ -190,20 +190,28 @@ func (f *framer) consume() {
 // partial reports whether an event has begun and not ended.
 func (f *framer) partial() bool { return f.fr.field || f.pos < f.end-f.start }
 
-// read reads once, behind what is buffered; it makes room first.
+// read reads once, behind what is buffered. Before it waits it gives back what
+// it does not need: an idle stream holds the smallest buffer.
 func (f *framer) read() error {
 	if f.start > 0 {
 		f.end = copy(f.buf, f.buf[f.start:f.end])
 		f.start = 0
 	}
+	want := smallSize
+	if f.got >= smallSize {
+		want = chunkSize
+	}
 	switch {
+	case f.buf == nil:
+		f.buf = grab(want)
 	case f.end == len(f.buf):
 		f.resize(len(f.buf) * growth)
-	case f.end < chunkSize/2 && len(f.buf) > chunkSize:
-		f.resize(chunkSize)
+	case want > len(f.buf), want < len(f.buf) && f.end <= want/2:
+		f.resize(want)
 	}
 	n, err := f.r.Read(f.buf[f.end:])
 	f.end += n
+	f.got = n
 	return err
 }
 
@@ -219,42 +227,4 @@ func (f *framer) resize(size int) {
 func (f *framer) release() {
 	giveBack(f.buf)
 	f.buf, f.start, f.end, f.pos, f.fr = nil, 0, 0, 0, frame{}
-}
-
-// growth is the factor by which a buffer grows: few steps, as each one copies.
-const growth = 8
-
-// large holds buffers of the two sizes above that of a chunk, so that a stream
-// borrows much memory only for a large event. What is larger still is left to
-// the collector.
-var large [2]sync.Pool
-
-func grab(size int) []byte {
-	if size == chunkSize {
-		return chunks.Get().(*[chunkSize]byte)[:]
-	}
-	if pool := poolOf(size); pool != nil {
-		if b, _ := pool.Get().(*[]byte); b != nil {
-			return *b
-		}
-	}
-	return make([]byte, size)
-}
-
-func giveBack(b []byte) {
-	if len(b) == chunkSize {
-		chunks.Put((*[chunkSize]byte)(b))
-	} else if pool := poolOf(len(b)); pool != nil {
-		pool.Put(&b)
-	}
-}
-
-func poolOf(size int) *sync.Pool {
-	switch size {
-	case chunkSize * growth:
-		return &large[0]
-	case chunkSize * growth * growth:
-		return &large[1]
-	}
-	return nil
 }

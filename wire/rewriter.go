@@ -3,13 +3,7 @@ package wire
 import (
 	"errors"
 	"io"
-	"sync"
 )
-
-// chunkSize is the size of the buffers that payloads pass through.
-const chunkSize = 32 << 10
-
-var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
 
 // AnswerRewriter passes one response through while it arrives, rewritten as
 // [RewriteOptions] say and checked to be complete JSON. What is not rewritten
@@ -47,6 +41,7 @@ func (a *AnswerRewriter) Read(p []byte) (int, error) {
 	}
 	for len(a.rest) == 0 {
 		if a.err != nil {
+			a.release()
 			return 0, a.err
 		}
 		out, changed := a.next(p)
@@ -65,8 +60,9 @@ func (a *AnswerRewriter) Read(p []byte) (int, error) {
 // WriteTo implements io.WriterTo: one Write for each read of the source, so
 // that a writer that flushes keeps the source's pace.
 func (a *AnswerRewriter) WriteTo(w io.Writer) (written int64, err error) {
-	buf := chunks.Get().(*[chunkSize]byte)
-	defer chunks.Put(buf)
+	buf := grab(chunkSize)
+	defer giveBack(buf)
+	defer a.release()
 	out := a.rest
 	a.rest = nil
 	for {
@@ -83,13 +79,25 @@ func (a *AnswerRewriter) WriteTo(w io.Writer) (written int64, err error) {
 			}
 			return written, a.err
 		}
-		out, _ = a.next(buf[:])
+		out, _ = a.next(buf[:chunkSize-spare])
 	}
+}
+
+// spare is what a chunk is left to grow by.
+const spare = 1 << 10
+
+// release gives the buffer for changed chunks back.
+func (a *AnswerRewriter) release() {
+	giveBack(a.room)
+	a.room = nil
 }
 
 // next reads once into buf and returns what may go on: a part of buf, or of
 // a.room when it was changed.
 func (a *AnswerRewriter) next(buf []byte) (out []byte, changed bool) {
+	if a.room == nil {
+		a.room = grab(chunkSize)
+	}
 	n, err := a.r.Read(buf)
 	out, changed, bad := a.f.feed(buf[:n], a.room[:0])
 	if changed {

@@ -48,6 +48,8 @@ type StreamRewriter struct {
 
 	queue  [][]byte // of a changed event, to go out before anything else
 	room   []byte   // holds rewritten bytes that queue refers to
+	pieces [8][]byte
+	edits  [3]Edit
 	env    Envelope // what Each gets
 	done   bool     // the response was seen
 	failed bool     // and is an error
@@ -81,7 +83,8 @@ func (s *StreamRewriter) Close() {
 		s.err = io.ErrClosedPipe
 	}
 	s.f.release()
-	s.rest, s.queue = nil, nil
+	giveBack(s.room)
+	s.rest, s.queue, s.room = nil, nil, nil
 }
 
 // Read implements io.Reader.
@@ -131,6 +134,8 @@ func (s *StreamRewriter) next() (out []byte, err error) {
 			out, s.queue = s.queue[0], s.queue[1:]
 			return out, nil
 		}
+		giveBack(s.room)
+		s.room = nil
 		if s.err != nil {
 			s.f.release()
 			return nil, s.err

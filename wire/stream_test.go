@@ -293,7 +293,7 @@ func TestStreamRewriterGivesLargeBuffersBack(t *testing.T) {
 		}
 		most = max(most, len(s.f.buf))
 	}
-	if most < 500<<10 || len(s.f.buf) != chunkSize {
+	if most < 500<<10 || len(s.f.buf) != smallSize {
 		t.Errorf("held %d bytes for the large event and %d after it", most, len(s.f.buf))
 	}
 }

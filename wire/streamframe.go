@@ -8,7 +8,7 @@ import (
 
 // pieceSize is the size from which a rewritten event goes out in pieces of the
 // buffer it stands in, instead of as a copy.
-const pieceSize = 64 << 10
+const pieceSize = chunkSize - spare
 
 // frame decides about the complete frame. When it does not go on unchanged,
 // what goes on instead is in the queue: nothing, if it is dropped.
@@ -101,7 +101,7 @@ func (s *StreamRewriter) response(a *answerScan) (changed bool) {
 	if changed, final := s.ask(a.b); final {
 		return changed
 	}
-	edits := a.edits(nil, s.o.Rewrite)
+	edits := a.edits(s.edits[:0], s.o.Rewrite)
 	switch {
 	case len(edits) == 0:
 		return s.keep()
@@ -121,10 +121,11 @@ func (s *StreamRewriter) splice(edits []Edit) {
 		edits[i].End += s.f.fr.data.Start
 	}
 	if len(raw) < pieceSize {
-		s.room = Splice(s.room[:0], raw, edits...)
-		s.queue = append(s.queue, s.room)
+		s.room = Splice(grab(chunkSize)[:0], raw, edits...)
+		s.queue = append(s.pieces[:0], s.room)
 		return
 	}
+	s.queue = s.pieces[:0]
 	slices.SortStableFunc(edits, compareEdits)
 	done := 0
 	for _, e := range edits {
@@ -137,7 +138,7 @@ func (s *StreamRewriter) splice(edits []Edit) {
 // reframe queues the frame with other data, or with its own when data is nil,
 // and without the fields that DropIDs takes out. Other lines keep their bytes.
 func (s *StreamRewriter) reframe(data []byte) {
-	out, raw := s.room[:0], s.f.raw()
+	out, raw := grab(chunkSize)[:0], s.f.raw()
 	placed := false
 	for len(raw) > 0 {
 		line, next := cutLine(raw)
@@ -160,7 +161,7 @@ func (s *StreamRewriter) reframe(data []byte) {
 		raw = raw[next:]
 	}
 	s.room = out
-	s.queue = append(s.queue, out)
+	s.queue = append(s.pieces[:0], out)
 }
 
 // cutLine returns the first line of b, which has one, and where the next one
