@@ -283,17 +283,18 @@ func TestStreamRewriterGivesLargeBuffersBack(t *testing.T) {
 		src.pieces = append(src.pieces, large[:n])
 		large = large[n:]
 	}
-	src.pieces = append(src.pieces, event(progress))
+	src.pieces = append(src.pieces, event(progress), event(progress))
 	s := NewStreamRewriter(src, StreamOptions{Standing: true})
 	buf := make([]byte, 1<<20)
-	most := 0
+	var held []int
 	for src.reads < len(src.pieces) {
 		if _, err := s.Read(buf); err != nil {
 			t.Fatal(err)
 		}
-		most = max(most, len(s.f.buf))
+		held = append(held, len(s.f.buf))
 	}
-	if most < 500<<10 || len(s.f.buf) != smallSize {
-		t.Errorf("held %d bytes for the large event and %d after it", most, len(s.f.buf))
+	// After the first event, the large one, and each of the small ones.
+	if diff := cmp.Diff([]int{smallSize, hugeSize, chunkSize, smallSize}, held); diff != "" {
+		t.Error(diff)
 	}
 }
