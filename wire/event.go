@@ -19,8 +19,8 @@ type Event struct {
 // EventReader reads the events of a stream (HTML standard, "Server-sent
 // events"): lines end with CR, LF or CRLF, a byte order mark is skipped,
 // comments and unknown fields are ignored, data lines are joined. Blocks
-// without data are no events, but their id and retry count. One goroutine may
-// use it.
+// without data are no events, but their id and retry count. Ids longer than
+// 4096 bytes are ignored. One goroutine may use it.
 type EventReader struct {
 	f      framer
 	id     string
@@ -58,17 +58,22 @@ func (e *EventReader) Next() (Event, error) {
 	return Event{}, e.err
 }
 
-// LastID returns the last event id, for Last-Event-ID on a reconnection.
+// LastID returns the last event id, for Last-Event-ID on a reconnection. It is
+// the server's text and may hold what no header may: see [ValidSessionID].
 func (e *EventReader) LastID() string { return e.id }
 
 // Retry returns the last wait before a reconnection that the stream asked for,
 // 0 when it asked for none.
 func (e *EventReader) Retry() time.Duration { return e.retry }
 
+// maxEventID bounds what is kept of a stream between its events; longer ids are
+// ignored.
+const maxEventID = 4096
+
 // event turns the complete frame into an event, if it is one.
 func (e *EventReader) event() (ev Event, ok bool) {
 	fr, raw := e.f.fr, e.f.raw()
-	if fr.hasID && e.id != string(raw[fr.id.Start:fr.id.End]) {
+	if fr.hasID && fr.id.End-fr.id.Start <= maxEventID && e.id != string(raw[fr.id.Start:fr.id.End]) {
 		e.id = string(raw[fr.id.Start:fr.id.End])
 	}
 	if fr.retry.Present() {

@@ -156,3 +156,19 @@ func TestAppendEventCannotBreakTheFraming(t *testing.T) {
 		}
 	}
 }
+
+// What a large event took is not kept for the next one.
+func TestEventReaderKeepsLittleBetweenEvents(t *testing.T) {
+	er := NewEventReader(strings.NewReader("id: "+strings.Repeat("i", 4097)+"\n"+strings.Repeat("data: 0123456789\n", 20000)+"\nid: "+strings.Repeat("j", 4096)+"\ndata: x\n\ndata: y\n\n"), 0)
+	for _, want := range []int{20000*11 - 1, 1, 1} {
+		if ev, err := er.Next(); err != nil || len(ev.Data) != want {
+			t.Fatal(len(ev.Data), err)
+		}
+		if n := cap(er.f.join) + 16*cap(er.f.fr.more); n > 2*chunkSize {
+			t.Errorf("holds %d bytes", n)
+		}
+	}
+	if len(er.LastID()) != 4096 || er.LastID()[0] != 'j' {
+		t.Errorf("an id of %d bytes", len(er.LastID()))
+	}
+}

@@ -9,6 +9,9 @@ import (
 // 16 MiB.
 const DefaultMaxEvent = 16 << 20
 
+// maxKeptLines is for how many data lines room is kept from event to event.
+const maxKeptLines = 256
+
 // frame is one event as it stands in the framer's buffer, or a comment or blank
 // line that belongs to none. Spans are relative to the frame's first byte.
 type frame struct {
@@ -185,6 +188,12 @@ func (f *framer) consume() {
 		f.lf, f.haveLF = 0, false
 	}
 	f.fr = frame{more: f.fr.more[:0]}
+	if cap(f.join) > chunkSize {
+		f.join = nil
+	}
+	if cap(f.fr.more) > maxKeptLines {
+		f.fr.more = nil
+	}
 }
 
 // partial reports whether an event has begun and not ended.

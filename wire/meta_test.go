@@ -60,6 +60,14 @@ func TestMetaEdits(t *testing.T) {
 	}
 }
 
+func TestMetaEditsLeavesWhatIsRightAlone(t *testing.T) {
+	in := []byte(`{"jsonrpc":"2.0","method":"x","params":{"_meta":{"a":1,"b":{}}}}`)
+	e, _ := Scan(in)
+	if edits := MetaEdits(nil, in, &e, []KV{{"a", []byte("1")}, {"b", []byte("{}")}, {"c", nil}}, "x/"); edits != nil {
+		t.Errorf("edits %v", edits)
+	}
+}
+
 func TestRequestMetaMakesARequestModern(t *testing.T) {
 	in := []byte(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
 	e, _ := Scan(in)

@@ -44,6 +44,8 @@ var rewriteCases = []struct{ name, doc, want string }{
 		"\n{ \"id\" : \"c-1\" ,\t\"result\" : { \"a\" : [ ] , \"b\" : { } ,\"resultType\":\"complete\",\"ttlMs\":0,\"cacheScope\":\"private\"} }\r\n "},
 	{"long names", `{"id":7,"result":{"` + strings.Repeat("n", 300) + `":1,"` + strings.Repeat(`\u006e`, 90) + `":2}}`,
 		`{"id":"c-1","result":{"` + strings.Repeat("n", 300) + `":1,"` + strings.Repeat(`\u006e`, 90) + `":2,"resultType":"complete","ttlMs":0,"cacheScope":"private"}}`},
+	{"members of other objects", `{"_x":{"ttlMs":1},"id":7,"result":{},"y":{"resultType":1}}`,
+		`{"_x":{"ttlMs":1},"id":"c-1","result":{"resultType":"complete","ttlMs":0,"cacheScope":"private"},"y":{"resultType":1}}`},
 	{"unknown members", `{"_x":{"id":1},"id":7,"result":{"x":"\"}{,"},"later":[{}]}`,
 		`{"_x":{"id":1},"id":"c-1","result":{"x":"\"}{,","resultType":"complete","ttlMs":0,"cacheScope":"private"},"later":[{}]}`},
 }
@@ -119,6 +121,14 @@ func TestIdentityChangesNothingButChecks(t *testing.T) {
 				t.Fatalf("%s, streamed, cut at %d: %v, %s", tc.name, n, err, got)
 			}
 		}
+	}
+}
+
+func TestRightIDsAreNotRewritten(t *testing.T) {
+	s := answerScan{cursor: cursor{b: []byte(`{"id":"c-1","result":{}}`)}}
+	s.run()
+	if edits := s.edits(nil, RewriteOptions{ID: []byte(`"c-1"`)}); edits != nil {
+		t.Errorf("edits %v", edits)
 	}
 }
 

@@ -1,5 +1,7 @@
 package wire
 
+import "bytes"
+
 // Members that may stand once only, as bits of scanner.seen.
 const (
 	seenVersion = 1 << iota
@@ -34,6 +36,7 @@ const (
 	msgMethod    = "method is not a string"
 	msgParams    = "params is not an object"
 	msgMeta      = "params._meta is not an object"
+	msgCase      = "member differs from a known one in case only"
 	msgTwice     = "member occurs twice"
 	msgShape     = "neither a request nor a response"
 	msgBoth      = "result and error in one response"
@@ -45,6 +48,10 @@ const (
 // Scan reads one JSON-RPC message, checks it in full and reports its parts. It
 // allocates nothing for a message whose method is known and whose member names
 // have no escapes. b must hold one JSON document and nothing else.
+//
+// A member that Scan looks for may stand once only in its object, and under a
+// method of the protocol none may stand there that differs from it only in
+// case: servers would not agree on what was asked.
 //
 // The error is a *[ScanError]. Its code is ParseError for what is not JSON,
 // InvalidRequest for what is not a message (wrong members, an id that is
@@ -85,6 +92,25 @@ type scanner struct {
 	e       Envelope
 	seen    uint32
 	refused *ScanError
+	folded  int // where params has a name that is like a known one, 0 if nowhere
+}
+
+var (
+	messageMembers = [][]byte{[]byte("jsonrpc"), []byte("id"), []byte("method"), []byte("params"), []byte("result"), []byte("error")}
+	paramsMembers  = [][]byte{[]byte("name"), []byte("uri"), []byte("arguments"), []byte("_meta"), []byte("cursor"), []byte("ref"), []byte("requestId")}
+	refMembers     = [][]byte{[]byte("type"), []byte("name"), []byte("uri")}
+)
+
+// alike reports whether a name that is not known would be for a reader that
+// does not regard case, as encoding/json does not: what that takes for the
+// method or for the name of a tool must not pass unseen.
+func alike(name []byte, known [][]byte) bool {
+	for _, k := range known {
+		if bytes.EqualFold(name, k) {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *scanner) refuse(code, offset int, msg string) {
@@ -111,7 +137,8 @@ func (s *scanner) at() byte {
 
 func (s *scanner) message() {
 	for ok := s.open('}'); ok; ok = s.more('}') {
-		switch string(s.key()) {
+		key := s.key()
+		switch string(key) {
 		case "jsonrpc":
 			s.once(seenVersion, InvalidRequest)
 			if v := s.value(); string(v.Of(s.b)) != `"2.0"` {
@@ -133,6 +160,9 @@ func (s *scanner) message() {
 			s.once(seenError, InvalidRequest)
 			s.errorObject()
 		default:
+			if alike(key, messageMembers) {
+				s.refuse(InvalidRequest, s.i, msgCase)
+			}
 			s.skip()
 		}
 	}
@@ -153,6 +183,9 @@ func (s *scanner) classify() {
 	e := &s.e
 	if s.seen&seenVersion == 0 {
 		s.refuse(InvalidRequest, s.i-1, msgVersion)
+	}
+	if s.folded > 0 && ClassOf(e.Method) != ClassUnknown {
+		s.refuse(InvalidParams, s.folded, msgCase)
 	}
 	request := s.seen&seenMethod != 0
 	response := e.Result.Present() || e.Error.Present()

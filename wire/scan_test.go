@@ -50,6 +50,10 @@ func TestScanFindsTheParts(t *testing.T) {
 		{"progress", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":0.5}}`,
 			NoteProgress, Notification, map[string]string{
 				"method": `"notifications/progress"`, "params": `{"progressToken":"t","progress":0.5}`, "progressToken": `"t"`}},
+		{"two tokens of two meanings", `{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1},"progressToken":2}}`,
+			"x", Request, map[string]string{
+				"id": "1", "method": `"x"`, "params": `{"_meta":{"progressToken":1},"progressToken":2}`,
+				"_meta": `{"progressToken":1}`, "progressToken": "1"}},
 		{"completion", `{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}}`,
 			MethodComplete, Request, map[string]string{
 				"id": "1", "method": `"completion/complete"`, "params": `{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":""}}`,
@@ -75,6 +79,11 @@ func TestScanFindsTheParts(t *testing.T) {
 				"params": `{"name":null,"arguments":null,"_meta":null,"cursor":1,"ref":[]}`, "arguments": "null", "_meta": "null"}},
 		{"unknown method", `{"jsonrpc":"2.0","id":1,"method":"vendor/\u00e9"}`,
 			"vendor/é", Request, map[string]string{"id": "1", "method": `"vendor/\u00e9"`}},
+		{"another method may use capitals", `{"jsonrpc":"2.0","id":1,"method":"vendor/x","params":{"Name":"n","URI":"u"}}`,
+			"vendor/x", Request, map[string]string{"id": "1", "method": `"vendor/x"`, "params": `{"Name":"n","URI":"u"}`}},
+		{"arguments may use capitals", `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{"Name":"n"},"_meta":{"Name":1}}}`,
+			MethodToolsCall, Request, map[string]string{"id": "1", "method": `"tools/call"`, "name": `"x"`,
+				"params": `{"name":"x","arguments":{"Name":"n"},"_meta":{"Name":1}}`, "arguments": `{"Name":"n"}`, "_meta": `{"Name":1}`}},
 		{"response", `{"jsonrpc":"2.0","id":"a","result":{"roots":[]}}`,
 			"", Response, map[string]string{"id": `"a"`, "result": `{"roots":[]}`}},
 		{"error response", `{"jsonrpc":"2.0","id":-3,"error":{"code":-1,"message":"no"}}`,
@@ -168,6 +177,12 @@ func TestScanRefuses(t *testing.T) {
 		{"_meta is a string", `{"jsonrpc":"2.0","method":"ping","params":{"_meta":"x"},"id":1}`, InvalidParams, "1"},
 		{"second token", `{"jsonrpc":"2.0","method":"ping","params":{"_meta":{"progressToken":1,"progressToken":2}},"id":1}`, InvalidParams, "1"},
 		{"second ref name", `{"jsonrpc":"2.0","method":"completion/complete","params":{"ref":{"name":"a","name":"b"}},"id":1}`, InvalidParams, "1"},
+		{"method in capitals, too", `{"jsonrpc":"2.0","method":"ping","Method":"tools/call","id":1}`, InvalidRequest, "1"},
+		{"id in capitals", `{"jsonrpc":"2.0","method":"ping","ID":1}`, InvalidRequest, ""},
+		{"params with a long s", `{"jsonrpc":"2.0","method":"ping","id":1,"param\u017f":{}}`, InvalidRequest, "1"},
+		{"name in capitals, too", `{"jsonrpc":"2.0","params":{"name":"a","Name":"b"},"method":"tools/call","id":1}`, InvalidParams, "1"},
+		{"arguments in capitals", `{"jsonrpc":"2.0","params":{"name":"a","ARGUMENTS":{}},"method":"tools/call","id":1}`, InvalidParams, "1"},
+		{"ref name in capitals, too", `{"jsonrpc":"2.0","method":"completion/complete","params":{"ref":{"name":"a","nAme":"b"}},"id":1}`, InvalidParams, "1"},
 		{"grammar before meaning", `{"jsonrpc":"2.0","id":null,"method":"ping"`, ParseError, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

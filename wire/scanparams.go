@@ -17,7 +17,8 @@ func (s *scanner) params() {
 	}
 	var progress Span // of params itself
 	for ok := s.open('}'); ok; ok = s.more('}') {
-		switch string(s.key()) {
+		key := s.key()
+		switch string(key) {
 		case "name":
 			s.once(seenName, InvalidParams)
 			s.e.Name = s.text()
@@ -43,6 +44,7 @@ func (s *scanner) params() {
 			s.once(seenToken, InvalidParams)
 			progress = s.token()
 		default:
+			s.fold(key, paramsMembers)
 			s.skip()
 		}
 	}
@@ -99,7 +101,8 @@ func (s *scanner) ref() {
 		return
 	}
 	for ok := s.open('}'); ok; ok = s.more('}') {
-		switch string(s.key()) {
+		key := s.key()
+		switch string(key) {
 		case "type":
 			s.once(seenRefType, InvalidParams)
 			s.e.RefType = s.text()
@@ -110,7 +113,16 @@ func (s *scanner) ref() {
 			s.once(seenRefURI, InvalidParams)
 			s.e.RefURI = s.text()
 		default:
+			s.fold(key, refMembers)
 			s.skip()
 		}
+	}
+}
+
+// fold notes a name that is like a known one. Whether that matters depends on
+// the method, which may stand behind.
+func (s *scanner) fold(key []byte, known [][]byte) {
+	if s.folded == 0 && alike(key, known) {
+		s.folded = s.i
 	}
 }

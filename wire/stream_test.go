@@ -74,6 +74,7 @@ func TestStreamRewriter(t *testing.T) {
 		{name: "but not within an event", in: event(progress) + "data: x\n", want: event(progress), err: ErrTruncated, o: StreamOptions{Standing: true}},
 		{name: "answers on a standing stream are dropped", in: event(answered) + event(progress), want: event(progress), o: StreamOptions{Standing: true}},
 		{name: "not JSON", in: event(progress) + event("{oops") + event(answered), want: event(progress), err: ErrInvalid},
+		{name: "a number", in: event("12"), err: ErrInvalid},
 		{name: "a batch", in: event("[" + answered + "]"), err: ErrInvalid},
 		{name: "a batch of another type", in: "event: x\ndata: [" + answered + "]\n\n", err: ErrInvalid},
 		{name: "an answer with two ids", in: event(`{"id":1,"result":{},"id":2}`), err: ErrInvalid},
@@ -225,6 +226,18 @@ func TestStreamRewriterLetsEachEventGoAtOnce(t *testing.T) {
 		}
 		if want := strings.ReplaceAll(strings.Join(pieces, ""), answered, mapped); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// Nor must a sign of life, which may come without a blank line.
+func TestStreamRewriterLetsCommentsGoAtOnce(t *testing.T) {
+	src := &stepped{pieces: []string{":\r\n", ": still here\n", event(answered)}}
+	s := NewStreamRewriter(src, StreamOptions{})
+	buf := make([]byte, 4096)
+	for i, want := range src.pieces {
+		if n, err := s.Read(buf); err != nil || string(buf[:n]) != want || src.reads != i+1 {
+			t.Errorf("after %d reads: %q, %v", src.reads, buf[:n], err)
 		}
 	}
 }
