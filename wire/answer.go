@@ -242,6 +242,9 @@ func appendID(dst, id []byte) []byte {
 // appendMissing appends the members that have lacks, as last members of an
 // object.
 func appendMissing(dst []byte, members []KV, have uint64, empty bool) []byte {
+	if dst == nil && len(members) > 0 {
+		dst = make([]byte, 0, 64) // room for those of ModernMembers
+	}
 	for n, kv := range members {
 		if have>>n&1 != 0 {
 			continue
