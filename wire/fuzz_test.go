@@ -170,7 +170,7 @@ func FuzzMetaEdits(f *testing.F) {
 	f.Add([]byte(`{"jsonrpc":"2.0","method":"x","params":{"_meta":{"a" : 1 , "a":2,"b":3 }}}`), "a", "", "b")
 	f.Fuzz(func(t *testing.T, doc []byte, key, value, drop string) {
 		e, err := Scan(doc)
-		if err != nil || e.Kind != Request && e.Kind != Notification || !utf8.Valid(doc) || !utf8.ValidString(key+drop) {
+		if err != nil || e.Kind != Request && e.Kind != Notification || !utf8.Valid(doc) || !utf8.ValidString(key) || !utf8.ValidString(drop) {
 			return
 		}
 		set := []KV{{Key: key}, {Key: key + "'s neighbour", Value: []byte("[0]")}}

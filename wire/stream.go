@@ -65,8 +65,8 @@ type StreamRewriter struct {
 // beyond MaxEvent, ErrInvalid for a message that is not JSON or a batch, else
 // that of r. What goes wrong behind the response is taken for the end.
 //
-// Its buffer is given back at the end; a reader that is left before calls
-// [StreamRewriter.Close].
+// Nothing has to be closed at its end; a reader that is left before is closed
+// or forgotten.
 func NewStreamRewriter(r io.Reader, o StreamOptions) *StreamRewriter {
 	return &StreamRewriter{f: newFramer(r, o.MaxEvent), o: o}
 }
@@ -77,14 +77,16 @@ func (s *StreamRewriter) Done() bool { return s.done }
 // IsError reports whether the response has passed and carries an error.
 func (s *StreamRewriter) IsError() bool { return s.failed }
 
-// Close gives the buffer back. It does not close the source.
+// Close ends the use of a reader that was not read to its end; it does not
+// close the source. It must not run beside Read or WriteTo. Should it do so all
+// the same, no other stream gets to see the bytes: buffers go to the collector
+// here, and back to the pool only at an end that the reader saw itself.
 func (s *StreamRewriter) Close() {
 	if s.err == nil {
 		s.err = io.ErrClosedPipe
+		s.f.buf, s.f.start, s.f.end = nil, 0, 0
+		s.rest, s.queue, s.room = nil, nil, nil
 	}
-	s.f.release()
-	giveBack(s.room)
-	s.rest, s.queue, s.room = nil, nil, nil
 }
 
 // Read implements io.Reader.
@@ -140,7 +142,11 @@ func (s *StreamRewriter) next() (out []byte, err error) {
 			s.f.release()
 			return nil, s.err
 		}
-		if out, s.err = s.gather(); len(out) > 0 {
+		out, s.err = s.gather()
+		if s.err != nil && s.done {
+			s.err = io.EOF
+		}
+		if len(out) > 0 {
 			return out, nil
 		}
 	}

@@ -69,6 +69,7 @@ func TestStreamRewriter(t *testing.T) {
 		{name: "ends without an answer", in: event(progress), want: event(progress), err: ErrTruncated},
 		{name: "ends within the answer", in: event(progress) + "data: " + answered + "\n", want: event(progress), err: ErrTruncated},
 		{name: "ends within an event after the answer", in: event(answered) + "data: {", want: event(mapped)},
+		{name: "ends within a batch after the answer", in: event(answered) + event("[]") + event(progress), want: event(mapped)},
 		{name: "empty", err: ErrTruncated},
 		{name: "a standing stream may end", in: event(progress), want: event(progress), o: StreamOptions{Standing: true}},
 		{name: "but not within an event", in: event(progress) + "data: x\n", want: event(progress), err: ErrTruncated, o: StreamOptions{Standing: true}},
