@@ -20,6 +20,13 @@ func (g *Guard[C]) lock() {
 			g.gen = n
 			g.cooled = g.cooled || g.phase == Open
 		}
+		// What the source has published is known to the episode at once, not only
+		// when the goroutine that asked for it comes round: else a call could try
+		// the new credential, be refused, and be released with it once more.
+		if ep := g.ep; ep != nil && ep.stage == renewing && g.gen > ep.refused {
+			ep.cancel()
+			g.renewed(Newer)
+		}
 	}
 	if g.left.step != 0 && !time.Now().Before(g.left.gone) {
 		g.forget()
