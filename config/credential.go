@@ -163,7 +163,8 @@ func (d *decoder) borrowed(n *node, use *member, path string, named *credentialS
 		return nil
 	}
 	variant := *c
-	variant.mark, variant.path, variant.settings, variant.base = n.mark, path, own, c
+	variant.mark, variant.path, variant.base = n.mark, path, c
+	variant.settings = &node{mark: n.mark, kind: mapping, members: slices.Concat(own.members, c.settings.members)}
 	variant.key = c.key + identity(own)
 	variant.spec = func(d *decoder, into any) {
 		c.spec(d, into)
@@ -273,7 +274,7 @@ func (d *decoder) export(c *credential) Credential {
 	return Credential{Key: c.key, Spec: auth.Spec{
 		Type: c.typ,
 		Decode: func(into any) error {
-			fresh := &decoder{collector: newCollector(file, x.clean), x: x, warnings: &warnings{}}
+			fresh := &decoder{collector: newCollector(file), x: x, warnings: &warnings{}}
 			spec(fresh, into)
 			return fresh.err()
 		},

@@ -69,7 +69,7 @@ func (d *decoder) decode(n *node, path string, v reflect.Value) {
 	if tu, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if s, ok := d.scalar(n, path, "a text"); ok {
 			if err := tu.UnmarshalText([]byte(s)); err != nil {
-				d.add(n.mark, path, err.Error(), "")
+				d.foreign(n.mark, path, err.Error(), "", n, n)
 			}
 		}
 		return

@@ -111,7 +111,7 @@ func Parse(name string, data []byte, o LoadOptions) (*Document, []Warning, error
 		return nil, nil, Problems{{File: name, Message: "relative paths have no start: " + err.Error()}}
 	}
 	x := newExpander(o.Env, dir)
-	d := &decoder{collector: newCollector(name, x.clean), x: x, warnings: &warnings{}, registry: o.Registry}
+	d := &decoder{collector: newCollector(name), x: x, warnings: &warnings{}, registry: o.Registry}
 	doc := d.document(data)
 	if err := d.err(); err != nil {
 		return nil, d.warnings.list(), err

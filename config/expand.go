@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -234,25 +233,46 @@ func cause(err error) error {
 	return err
 }
 
-// clean replaces every value that came from a variable or a file. Values of less
-// than four characters are no secrets and would tear words apart.
-func (x *expander) clean(text string) string {
+// echoed reports whether a text shows what a variable or a file holds, or a part
+// of it: a message may have cut it off or put escapes into it. Values of less than
+// four letters and digits cannot be told from words; see quotes for those.
+func (x *expander) echoed(text string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	var values []string
+	squeezed := squeeze(text)
+	shown := func(value string) bool {
+		whole := squeeze(value)
+		if len(whole) >= 4 && strings.Contains(squeezed, whole[:min(8, len(whole))]) {
+			return true
+		}
+		return slices.ContainsFunc(strings.FieldsFunc(value, func(r rune) bool { return squeeze(string(r)) == "" }), func(word string) bool {
+			return len(word) >= 6 && strings.Contains(squeezed, squeeze(word))
+		})
+	}
 	for _, v := range x.vars {
-		values = append(values, v.text, strings.Trim(strconv.Quote(v.text), `"`))
-	}
-	for _, f := range x.files {
-		values = append(values, f.text, strings.Trim(strconv.Quote(f.text), `"`))
-	}
-	slices.SortFunc(values, func(a, b string) int { return len(b) - len(a) })
-	for _, v := range values {
-		if len(strings.TrimSpace(v)) >= 4 && strings.Contains(text, v) {
-			text = strings.ReplaceAll(text, v, "[redacted]")
+		if shown(v.text) {
+			return true
 		}
 	}
-	return text
+	for _, f := range x.files {
+		if shown(f.text) {
+			return true
+		}
+	}
+	return false
+}
+
+// squeeze leaves the letters and digits of ASCII, in lower case.
+func squeeze(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, s)
 }
 
 func isVariableName(s string) bool {

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -28,11 +29,31 @@ func (d *decoder) located(n *node, path string, at mark, err error) {
 		if i := strings.LastIndex(text, ": "); i > 0 {
 			message, fix = text[:i], text[i+2:]
 		}
-		if where != nil && d.quotes(message, where) {
-			message = "the value of " + quote(where) + " is not accepted"
-		}
-		d.add(at, key, message, fix)
+		d.foreign(at, key, message, fix, n, where)
 	}
+}
+
+// foreign reports a message that another package worded. Such a message may quote
+// what it is about; a value that came from a variable or a file is not repeated.
+// section is all that the package saw, n the one value that it speaks of, nil when
+// that is not known.
+func (d *decoder) foreign(at mark, path, message, fix string, section, n *node) {
+	if section.refers() {
+		shows := func(text string) bool { return d.x.echoed(text) || n != nil && d.quotes(text, n) }
+		if shows(message) {
+			message = "takes a value from a variable or a file that is not accepted"
+		}
+		if shows(fix) {
+			fix = ""
+		}
+	}
+	d.add(at, path, message, fix)
+}
+
+// refers reports whether anything in a part of the document comes from outside.
+func (n *node) refers() bool {
+	return refers(n.text) || slices.ContainsFunc(n.items, (*node).refers) ||
+		slices.ContainsFunc(n.members, func(m member) bool { return m.value.refers() })
 }
 
 // quotes reports whether a message of another package shows a value that the

@@ -67,24 +67,21 @@ func (w Warning) String() string { return Problem(w).String() }
 // concurrent use because the Decode function of a Spec outlives Parse.
 type collector struct {
 	file string
-	// clean takes the values of variables out of a text; it is the last net
-	// below messages that other packages worded.
-	clean func(string) string
 
 	mu    sync.Mutex
 	found Problems
 	paths map[string]bool // paths with a problem at or below them
 }
 
-func newCollector(file string, clean func(string) string) *collector {
-	return &collector{file: file, clean: clean, paths: map[string]bool{}}
+func newCollector(file string) *collector {
+	return &collector{file: file, paths: map[string]bool{}}
 }
 
 // add records a problem at a place in the text.
 func (c *collector) add(at mark, path, message, fix string) {
 	p := Problem{
 		File: c.file, Line: at.line, Column: at.col, Path: path,
-		Message: oneLine(c.clean(message)), Fix: oneLine(c.clean(fix)),
+		Message: oneLine(message), Fix: oneLine(fix),
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

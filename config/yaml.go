@@ -79,7 +79,7 @@ func readYAML(data []byte, c *collector) (n *node) {
 			n = nil
 		}
 	}()
-	if len(doc.Content) == 0 {
+	if len(doc.Content) == 0 || doc.Content[0].ShortTag() == "!!null" {
 		return &node{mark: mark{1, 1}, kind: mapping}
 	}
 	return r.value(doc.Content[0], "", 0)
