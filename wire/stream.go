@@ -13,7 +13,12 @@ const (
 	Pass    Action = iota // it goes on
 	Drop                  // it does not
 	Replace               // another message goes on in its place
+	Hold                  // it does not go on, and the reader stops behind it with ErrHeld
 )
+
+// ErrHeld is the error of a read that met a message for which StreamOptions.Each
+// said Hold. Everything before it has been handed out. Reading may go on.
+var ErrHeld = errors.New("wire: a message of the stream is held back")
 
 // StreamOptions say how a [StreamRewriter] treats a stream.
 type StreamOptions struct {
@@ -53,6 +58,7 @@ type StreamRewriter struct {
 	env    Envelope // what Each gets
 	done   bool     // the response was seen
 	failed bool     // and is an error
+	held   bool     // Each held a message back
 	ending error    // of the source
 	err    error
 	rest   []byte // what Read has not handed out yet
@@ -60,7 +66,7 @@ type StreamRewriter struct {
 
 // NewStreamRewriter returns a reader of the rewritten stream that r delivers.
 //
-// Its errors, which are final: io.EOF when the stream ends after its response,
+// Its errors, which are final but for ErrHeld: io.EOF when the stream ends after its response,
 // ErrTruncated when it ends before or within an event, ErrTooLarge for an event
 // beyond MaxEvent, ErrInvalid for a message that is not JSON or a batch, else
 // that of r. What goes wrong behind the response is taken for the end.
@@ -70,6 +76,9 @@ type StreamRewriter struct {
 func NewStreamRewriter(r io.Reader, o StreamOptions) *StreamRewriter {
 	return &StreamRewriter{f: newFramer(r, o.MaxEvent), o: o}
 }
+
+// Readdress changes the id that the response gets, while it has not come.
+func (s *StreamRewriter) Readdress(id []byte) { s.o.Rewrite.ID = id }
 
 // Done reports whether the response has passed.
 func (s *StreamRewriter) Done() bool { return s.done }
@@ -138,6 +147,10 @@ func (s *StreamRewriter) next() (out []byte, err error) {
 		}
 		giveBack(s.room)
 		s.room = nil
+		if s.held {
+			s.held = false
+			return nil, ErrHeld
+		}
 		if s.err != nil {
 			s.f.release()
 			return nil, s.err

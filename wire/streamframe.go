@@ -87,6 +87,8 @@ func (s *StreamRewriter) ask(data []byte) (changed, final bool) {
 		return false, false
 	case Replace:
 		s.reframe(other)
+	case Hold:
+		s.held = true
 	}
 	return true, true
 }
