@@ -2,8 +2,12 @@ package session
 
 import "sync"
 
-// maxWaiting bounds the messages that wait for a stream of one session.
-const maxWaiting = 256
+// What waits for a stream of one session is bounded in number and in bytes. One
+// message may always wait, however large.
+const (
+	maxWaiting      = 256
+	maxWaitingBytes = 4 << 20
+)
 
 // outbox is what waits to be told to the client. The specification wants each
 // message on one stream only (basic/transports, "Multiple Connections"), so
@@ -12,6 +16,7 @@ const maxWaiting = 256
 type outbox struct {
 	mu    sync.Mutex
 	items []Message
+	bytes int
 	wake  chan struct{}
 }
 
@@ -23,8 +28,8 @@ type Message struct {
 	Data []byte
 }
 
-// Push queues a message for the client. It returns false when too many wait
-// already; the message is dropped then.
+// Push queues a message for the client. It returns false when too much waits
+// already; the message is dropped then, and those that wait are kept.
 func (s *Session) Push(m Message) bool {
 	o := &s.out
 	o.mu.Lock()
@@ -36,10 +41,11 @@ func (s *Session) Push(m Message) bool {
 			}
 		}
 	}
-	if len(o.items) == maxWaiting {
+	if len(o.items) == maxWaiting || len(o.items) > 0 && o.bytes+len(m.Data) > maxWaitingBytes {
 		return false
 	}
 	o.items = append(o.items, m)
+	o.bytes += len(m.Data)
 	o.signal()
 	return true
 }
@@ -53,6 +59,7 @@ func (s *Session) Pop() (m Message, ok bool) {
 		return Message{}, false
 	}
 	m = o.items[0]
+	o.bytes -= len(m.Data)
 	if o.items = o.items[1:]; len(o.items) == 0 {
 		o.items = nil // frees what the slice has grown to
 	} else {

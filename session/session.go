@@ -47,6 +47,11 @@ type Session struct {
 	streams   int
 	upstreams map[string]Upstream
 	calls     map[string]context.CancelFunc // in flight, by raw request id
+	questions map[string]Question           // by raw id, as the client knows it
+	asked     int64                         // questions so far
+	held      map[string]func()             // what the client holds, by key
+	level     string                        // of logging, "" until the client sets it
+	listened  bool                          // a standing stream was opened once
 }
 
 // epoch makes instants of the monotonic clock into numbers.
@@ -156,6 +161,7 @@ func (s *Session) OpenStream() bool {
 		return false
 	}
 	s.streams++
+	s.listened = true
 	return true
 }
 
@@ -175,11 +181,14 @@ func (s *Session) end() {
 	}
 	s.ended = true
 	close(s.done)
-	upstreams, calls := s.upstreams, s.calls
-	s.upstreams, s.calls = nil, nil
+	upstreams, calls, held := s.upstreams, s.calls, s.held
+	s.upstreams, s.calls, s.questions, s.held = nil, nil, nil, nil
 	s.mu.Unlock()
 	for _, cancel := range calls {
 		cancel()
+	}
+	for _, release := range held {
+		release()
 	}
 	for _, u := range upstreams {
 		s.store.closer.add(u)

@@ -82,13 +82,19 @@ func New(o Options) *Store {
 // Create opens a session for one client. Its id is 32 characters of URL-safe
 // base64, 192 bits of randomness. The session is held, as if Get had returned
 // it: call Release. The error is ErrFull or ErrClosed.
-func (s *Store) Create(i Info) (*Session, error) {
-	sess := newSession(newID(), i, s)
+func (s *Store) Create(i Info) (*Session, error) { return s.create(newID(), i) }
+
+// create opens the session with an id, or holds the one that has it.
+func (s *Store) create(id string, i Info) (*Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return nil, ErrClosed
 	}
+	if have := s.sessions[id]; have != nil && have.hold() {
+		return have, nil
+	}
+	sess := newSession(id, i, s)
 	if len(s.sessions) >= s.max {
 		if s.sweepLocked(); len(s.sessions) >= s.max {
 			return nil, ErrFull
