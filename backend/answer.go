@@ -116,6 +116,9 @@ func (cl *call) document(resp *http.Response, m *meter) (*Response, *Error) {
 	if n > m.left {
 		return nil, cl.unreadable("", errTooLarge)
 	}
+	if cl.holds() && (n > smallBytes && n < holdBytes || n < 0) {
+		return cl.holdable(m)
+	}
 	if n >= 0 && n <= smallBytes {
 		doc := make([]byte, n)
 		if _, err := io.ReadFull(m, doc); err != nil {
@@ -148,6 +151,10 @@ func (cl *call) whole(doc []byte) (*Response, *Error) {
 	if a.Error.Present() {
 		cl.rpc = rpcError(doc, a)
 	}
+	if cl.hold(doc, a) {
+		cl.finish(nil)
+		return cl.response(Response{Body: http.NoBody}), nil
+	}
 	// Whatever id came back: the connection says whose answer this is.
 	o := cl.rewrite(cl.req.ID)
 	if len(o.ID) > 0 && !bytes.Equal(a.ID.Of(doc), o.ID) || len(o.Members) > 0 && a.Result.Present() {
@@ -155,10 +162,16 @@ func (cl *call) whole(doc []byte) (*Response, *Error) {
 			return nil, cl.unreadable("the answer is not a JSON-RPC response", err)
 		}
 	}
+	if cl.rpc != nil {
+		doc = cl.modernError(doc)
+	}
 	cl.finish(nil)
 	w := &cl.out
 	w.Reset(doc)
-	w.Response = Response{Length: int64(len(doc)), Body: w}
+	w.Response = Response{Length: int64(len(doc)), Body: w, Revision: cl.revision, cl: cl}
+	if cl.x.status/100 != 2 {
+		w.Response.Status = cl.x.status
+	}
 	return &w.Response, nil
 }
 
@@ -181,30 +194,39 @@ func (cl *call) passing(r io.Reader, length int64) *Response {
 	if o.ID != nil || len(o.Members) > 0 {
 		length = -1
 	}
-	return &Response{Length: length, Body: &passingBody{cl: cl, r: wire.NewAnswerRewriter(r, o)}}
+	return cl.response(Response{Length: length, Body: &passingBody{cl: cl, r: wire.NewAnswerRewriter(r, o)}})
 }
 
 // events makes an answer of a stream of events.
 func (cl *call) events(m *meter) *Response {
 	// Streams may go on for as long as they like; a single event may not.
 	o := wire.StreamOptions{Rewrite: cl.rewrite(cl.req.ID), MaxEvent: int(m.left), DropIDs: true}
-	if cl.req.ClientRevision.Stateless() && !cl.revision.Stateless() {
-		o.Each = cl.screen
+	if cl.watches() {
+		o.Each = cl.each
 	}
 	m.left = math.MaxInt64
 	s := wire.NewStreamRewriter(m, o)
 	m.done = s.Done
-	return &Response{Stream: true, Length: -1, Body: &passingBody{cl: cl, r: s, stream: s}}
+	return cl.response(Response{Stream: true, Length: -1, Body: &passingBody{cl: cl, r: s, stream: s}})
 }
 
-// screen keeps requests of an elder server from a client whose revision has none
-// on its streams, and answers them.
-func (cl *call) screen(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
-	if e.Kind != wire.Request {
-		return wire.Pass, nil
+// Readdress gives the rest of a stream to another request of the client: its
+// response gets that request's id, its progress that request's token. Both are
+// raw JSON; a nil token leaves the token.
+func (r *Response) Readdress(id, token []byte) {
+	r.cl.req.ID = id
+	if token != nil && r.cl.token != nil {
+		r.cl.token = token
 	}
-	cl.c.decline(cl.session, e, raw)
-	return wire.Drop, nil
+	if b, ok := r.Body.(*passingBody); ok && b.stream != nil {
+		b.stream.Readdress(id)
+	}
+}
+
+// response completes an answer for the client.
+func (cl *call) response(r Response) *Response {
+	r.Revision, r.cl = cl.revision, cl
+	return &r
 }
 
 // passingBody is the body of an answer that is still arriving. Its end, an error
@@ -220,10 +242,10 @@ type passingBody struct {
 	err    error
 }
 
-// Read implements io.Reader. Its error is io.EOF or an *Error.
+// Read implements io.Reader. Its error is io.EOF, wire.ErrHeld or an *Error.
 func (b *passingBody) Read(p []byte) (int, error) {
 	n, err := b.r.Read(p)
-	if err != nil {
+	if err != nil && !errors.Is(err, wire.ErrHeld) {
 		err = b.end(err)
 	}
 	return n, err
@@ -238,6 +260,8 @@ func (b *passingBody) WriteTo(w io.Writer) (int64, error) {
 	case out.err != nil:
 		_ = b.Close()
 		return n, out.err
+	case errors.Is(err, wire.ErrHeld):
+		return n, err
 	case err == nil:
 		err = io.EOF
 	}

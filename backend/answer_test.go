@@ -351,7 +351,8 @@ func TestRequestsAreShapedForTheBackendsRevision(t *testing.T) {
 				r := newRig(t, nil, rich(backendtest.WithRevision(string(row.backend))))
 				_, err := r.do(t.Context(), &backend.Request{Method: "tools/call", Name: "echo", ID: []byte("5"),
 					Params: []byte(row.params), ClientRevision: row.client,
-					Header: http.Header{"Mcp-Param-Region": {"eu"}, "X-Request-Id": {"r-1"}}})
+					Session: r.c.NewSession(backend.SessionOptions{}),
+					Header:  http.Header{"Mcp-Param-Region": {"eu"}, "X-Request-Id": {"r-1"}}})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -43,6 +43,9 @@ type call struct {
 	refusals   int
 	unsent     int
 	lost       bool          // the session was re-opened once
+	token      []byte        // the client's progress token, when the backend was told another
+	told       []byte        // that other
+	held       []byte        // the response, when Request.Hold kept it back
 	result     *guard.Result // shared, read only
 	generation uint64        // of the last credential sent
 	rpc        error         // the JSON-RPC error that was recognized in the answer
@@ -162,7 +165,7 @@ func (cl *call) use(r wire.Revision, b *backendSession, h http.Header) {
 	switch {
 	case b != nil:
 		cl.id = b.ids.take(cl.req.ID, &cl.c.nextID)
-	case len(cl.req.ID) > 0:
+	case len(cl.req.ID) > 0 && !cl.req.FreshID:
 		cl.id = cl.req.ID
 	default:
 		cl.id = ownID(&cl.c.nextID)

@@ -29,6 +29,8 @@ type Client struct {
 	modern http.Header // of requests of 2026-07-28
 	meta   wire.RequestMeta
 
+	watch watch // the client's own subscriptions to resources
+
 	made *auth.Source // closed with the client; nil when the source was given
 
 	life context.Context // ends with Close
@@ -72,7 +74,8 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	c.modern = c.plain.Clone()
 	c.modern[wire.HeaderProtocol] = []string{string(wire.Rev20260728)}
 	c.meta = wire.RequestMeta{Revision: wire.Rev20260728, ClientInfo: o.ClientInfo.json()}
-	c.own = c.newSession(SessionOptions{})
+	c.own = c.newSession(SessionOptions{Common: true})
+	c.watch.c = c
 	c.conn = newConn(o.Name, u, edge, source, o.AuthRetry, o.Trace)
 	return c, nil
 }
@@ -87,6 +90,14 @@ func sourceOf(registry *auth.OutgoingAuthRegistry, o Options) (source, made *aut
 	}
 	made, err = registry.New(spec, auth.SourceOptions{Name: o.Name, Logger: o.Logger})
 	return made, made, err
+}
+
+// Revision returns the revision that the backend speaks, "" while it is not known.
+func (c *Client) Revision() wire.Revision {
+	if r := c.revision.Load(); r != nil {
+		return *r
+	}
+	return ""
 }
 
 // Name returns the name of the backend.
@@ -116,8 +127,8 @@ func (c *Client) Close() error {
 	return nil
 }
 
-// background runs what nobody waits for, until it is done, its time is over, or
-// the client is closed. It reports whether it does.
+// background runs what nobody waits for, until it is done, its time is over (0:
+// there is no limit), or the client is closed. It reports whether it does.
 func (c *Client) background(limit time.Duration, fn func(context.Context)) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,8 +136,12 @@ func (c *Client) background(limit time.Duration, fn func(context.Context)) bool 
 		return false
 	}
 	c.work.Go(func() {
-		ctx, cancel := context.WithTimeout(c.life, limit)
-		defer cancel()
+		ctx := c.life
+		if limit > 0 {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, limit)
+			defer cancel()
+		}
 		fn(ctx)
 	})
 	return true

@@ -111,7 +111,11 @@ func (cl *call) readEvents(m *meter, limit int64) ([]byte, *Error) {
 // client: a ping with a pong, all else with an error, so that it need not wait.
 func (c *Client) decline(b *backendSession, e *wire.Envelope, raw []byte) {
 	id := bytes.Clone(e.ID.Of(raw))
-	body := wire.ErrorBody(id, wire.MethodNotFound, "the client does not serve "+strings.ToValidUTF8(e.Method, "?"), nil)
+	why := "the client does not serve " + strings.ToValidUTF8(e.Method, "?")
+	if c.o.Isolation == Shared {
+		why += ": the session is shared by all clients (isolation: shared), so none of them can be asked"
+	}
+	body := wire.ErrorBody(id, wire.MethodNotFound, why, nil)
 	if e.Method == wire.MethodPing {
 		body = wire.ResultBody(id, nil)
 	}

@@ -26,6 +26,26 @@ type Request struct {
 	// elder ones.
 	ClientRevision wire.Revision
 	Session        *Session // nil: the client's own
+	// FreshID has the backend told an id of our own, for a request that repeats one
+	// with the same ID (basic/patterns/mrtr, 2026-07-28).
+	FreshID bool
+	// Messages decides about what comes before the response. Nil: notifications
+	// pass, and requests of an elder server pass to a client of such a revision;
+	// for other clients they are declined.
+	Messages Messages
+	// Hold keeps back a response that the client's revision has no word for: an
+	// input_required for a client of an elder revision, a URL elicitation error
+	// of an elder server for a client of 2026-07-28. See Response.Held.
+	Hold bool
+}
+
+// Messages sees the requests and notifications that come in a stream before its
+// response.
+type Messages interface {
+	// Message decides about one. e and raw are valid during the call only, which
+	// must not block. For wire.Replace it returns what goes on instead; for
+	// wire.Hold the body's Read returns wire.ErrHeld once.
+	Message(e *wire.Envelope, raw []byte) (wire.Action, []byte)
 }
 
 // Response is the answer to a Request, in the form that the revision of the
@@ -38,6 +58,21 @@ type Response struct {
 	// it arrives. Its errors are *Error; after some bytes they mean that the rest
 	// is missing.
 	Body io.ReadCloser
+	// Status is that of the backend's answer where it is no 2xx: then the body is
+	// a JSON-RPC error that came with it.
+	Status int
+	// Revision is that of the backend.
+	Revision wire.Revision
+	cl       *call
+}
+
+// Held returns the response that Request.Hold kept back, nil when there is none.
+// It is known once the body has been read to its end.
+func (r *Response) Held() []byte {
+	if r.cl == nil {
+		return nil
+	}
+	return r.cl.held
 }
 
 // Do sends one request and returns its answer as it arrives. The error is an

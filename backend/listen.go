@@ -20,6 +20,10 @@ const (
 	listenEvent  = 4 << 20         // bytes of one event
 )
 
+// heard is told what comes on a standing stream: notifications, and in elder
+// revisions requests. A nil envelope says that the stream is there (again).
+type heard func(e *wire.Envelope, raw []byte)
+
 // Listen keeps the standing stream of the backend open until ctx ends or the
 // client is closed: the GET of the elder revisions in the client's own session,
 // subscriptions/listen on 2026-07-28. It connects again by itself.
@@ -31,36 +35,55 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
+	again := false
+	c.keepListening(ctx, c.own, func(e *wire.Envelope, raw []byte) {
+		switch {
+		case e == nil:
+			if again {
+				c.watch.interrupted(c.watch.want())
+			}
+			again = true
+			on("")
+		case e.Kind == wire.Request:
+			if b := c.own.now.Load(); b != nil {
+				c.decline(b, e, raw)
+			}
+		case e.Method == wire.NoteResourceUpdated:
+			c.watch.updated(e, raw)
+		default:
+			on(e.Method)
+		}
+	})
+	if c.closed.Load() {
+		return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
+	}
+	return ctx.Err()
+}
+
+// keepListening holds the standing stream of a session until ctx ends.
+func (c *Client) keepListening(ctx context.Context, s *Session, on heard) {
 	wait := listenFirst
 	for {
 		var since time.Time
-		retry, err := c.listenOnce(ctx, func(method string) {
-			if method == "" {
+		retry, err := c.listenOnce(ctx, s, func(e *wire.Envelope, raw []byte) {
+			if e == nil {
 				since = time.Now()
 			}
-			on(method)
+			on(e, raw)
 		})
 		switch {
-		case c.closed.Load():
-			return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
-		case ctx.Err() != nil:
-			return ctx.Err()
+		case c.closed.Load() || ctx.Err() != nil:
+			return
 		case !since.IsZero() && time.Since(since) > listenStable:
 			wait = listenFirst
 		}
-		pause := max(wait, retry)
+		again := max(wait, retry)
 		if errors.Is(err, errNotOffered) {
-			pause = listenNone
+			again = listenNone
 		}
-		c.o.Logger.Debug("standing stream ended", "backend", c.o.Name, "error", err, "again", pause)
-		pause += time.Duration(rand.Int64N(int64(pause)/5 + 1))
+		c.o.Logger.Debug("standing stream ended", "backend", c.o.Name, "error", err, "again", again)
 		wait = min(2*wait, listenMost)
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-		}
+		pause(ctx, again+time.Duration(rand.Int64N(int64(again)/5+1)))
 	}
 }
 
@@ -68,9 +91,14 @@ var errNotOffered = errors.New("the backend offers no standing stream")
 
 // listenOnce opens the stream and reads it to its end. retry is the wait before
 // a reconnection that the backend asked for.
-func (c *Client) listenOnce(ctx context.Context, on func(string)) (retry time.Duration, err error) {
-	cl := c.newCall(ctx, &Request{Method: wire.MethodListen}, guard.Stream)
+func (c *Client) listenOnce(ctx context.Context, s *Session, on heard) (retry time.Duration, err error) {
+	cl := c.newCall(ctx, &Request{Method: wire.MethodListen, Session: s}, guard.Stream)
 	cl.standing = (*call).listening
+	return cl.listen(ctx, on)
+}
+
+// listen runs a call whose answer is a standing stream, to its end.
+func (cl *call) listen(ctx context.Context, on heard) (retry time.Duration, err error) {
 	var failed *Error
 	defer func() { cl.finish(failed) }()
 	if failed = cl.run(ctx); failed != nil {
@@ -91,7 +119,7 @@ func (c *Client) listenOnce(ctx context.Context, on func(string)) (retry time.Du
 	}
 	cl.dog.rest()
 	if cl.session != nil {
-		on("")
+		on(nil, nil)
 	}
 	events := wire.NewEventReader(resp.Body, listenEvent)
 	for {
@@ -108,11 +136,11 @@ func (c *Client) listenOnce(ctx context.Context, on func(string)) (retry time.Du
 		case e.Kind == wire.Response && e.Error.Present():
 			return 0, errNotOffered
 		case e.Kind == wire.Request && cl.session != nil:
-			c.decline(cl.session, &e, ev.Data)
+			on(&e, ev.Data)
 		case e.Kind == wire.Notification && e.Method == wire.NoteAcknowledged:
-			on("")
+			on(nil, ev.Data)
 		case e.Kind == wire.Notification:
-			on(e.Method)
+			on(&e, ev.Data)
 		}
 	}
 }

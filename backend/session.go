@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -21,6 +22,17 @@ const farewellTime = 2 * time.Second
 type SessionOptions struct {
 	ClientInfo   json.RawMessage // Implementation object; default the backend's ClientInfo
 	Capabilities json.RawMessage // of that client; default {}
+	// LogLevel is the least severe level that the client wants to be told of;
+	// empty leaves that to the server. SetLogLevel changes it.
+	LogLevel string
+	// Common says that requests of several clients, which do not know of each
+	// other, use the session: their progress tokens are kept apart then.
+	Common bool
+	// Message is told of what a server of an elder revision says on the standing
+	// stream of the session: requests, answered with Send, and notifications. e
+	// and raw are valid during the call only, which must not block. Nil: requests
+	// are declined, and Follow does nothing.
+	Message func(e *wire.Envelope, raw []byte)
 }
 
 // Session is one client's part of a backend. Towards elder revisions it holds a
@@ -34,6 +46,12 @@ type Session struct {
 	gate gate
 	now  atomic.Pointer[backendSession]
 	over atomic.Bool
+
+	mu         sync.Mutex
+	level      string              // wanted, "" when nobody said
+	subscribed map[string]struct{} // resources, by URI
+	followed   bool                // a standing stream is wanted
+	unfollow   context.CancelFunc  // ends it; nil while there is none
 }
 
 // backendSession is one session as the backend knows it. It is immutable but for
@@ -53,7 +71,7 @@ func (c *Client) newSession(o SessionOptions) *Session {
 	if o.Capabilities == nil {
 		o.Capabilities = json.RawMessage("{}")
 	}
-	return &Session{c: c, o: o}
+	return &Session{c: c, o: o, level: o.LogLevel}
 }
 
 // NewSession returns a session for one client. Nothing is sent before its first
@@ -79,6 +97,7 @@ func (s *Session) close(ctx context.Context) error {
 	if s.over.Swap(true) {
 		return nil
 	}
+	s.stopFollowing()
 	b := s.now.Swap(nil)
 	if b == nil || b.id == "" {
 		return nil
@@ -127,6 +146,7 @@ func (s *Session) ensure(cl *call, a attempt) (b *backendSession, v guard.Verdic
 		}
 	}
 	s.c.told(SessionEvent{Backend: s.c.o.Name, Opened: true})
+	s.startFollowing()
 	if s.over.Load() && s.now.CompareAndSwap(b, nil) { // closed meanwhile
 		s.c.farewell(b, a)
 	}
@@ -161,6 +181,9 @@ func (s *Session) open(cl *call, a attempt) (b *backendSession, v guard.Verdict,
 		return nil, v, false
 	}
 	cl.release()
+	if v, ok := s.restore(cl, b, a); !ok {
+		return nil, v, false
+	}
 	c.revision.Store(&b.revision)
 	return b, guard.Accepted, true
 }

@@ -19,7 +19,8 @@ func (cl *call) shape(r wire.Revision) []byte {
 	case !r.Stateless() && q.ClientRevision.Stateless():
 		set = append(wire.WithoutRequestMeta()[:len(wire.WithoutRequestMeta()):len(wire.WithoutRequestMeta())], set...)
 	}
-	if len(set) == 0 {
+	cl.token = nil
+	if len(set) == 0 && (cl.session == nil || !cl.s.common()) {
 		return body
 	}
 	e, err := wire.Scan(body)
@@ -27,6 +28,9 @@ func (cl *call) shape(r wire.Revision) []byte {
 		return body // the backend says what is wrong with it
 	}
 	edits := wire.MetaEdits(nil, body, &e, set, "")
+	if edit, ok := cl.tokenEdit(body, &e); ok {
+		edits = append(edits, edit)
+	}
 	if len(edits) == 0 {
 		return body
 	}
@@ -35,7 +39,7 @@ func (cl *call) shape(r wire.Revision) []byte {
 
 // modernMeta is what a client of an elder revision would have said about itself.
 func (s *Session) modernMeta(r wire.Revision) []wire.KV {
-	return wire.RequestMeta{Revision: r, ClientInfo: s.o.ClientInfo, Capabilities: s.o.Capabilities}.KVs()
+	return wire.RequestMeta{Revision: r, ClientInfo: s.o.ClientInfo, Capabilities: s.o.Capabilities, LogLevel: s.logLevel()}.KVs()
 }
 
 // rewrite says how an answer has to change for the client.

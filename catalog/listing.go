@@ -65,6 +65,7 @@ type listing struct {
 	server       json.RawMessage
 	instructions string
 	resources    bool // the backend says that it has resources
+	subscribe    bool // and that clients can subscribe to single ones
 	reports      []Report
 }
 
@@ -73,10 +74,13 @@ type listing struct {
 func newListing(name string, c *backend.Capabilities) *listing {
 	l := &listing{revision: c.Revision, server: c.Server, instructions: bounded(c.Instructions)}
 	var declared struct {
-		Resources json.RawMessage `json:"resources"`
+		Resources *struct {
+			Subscribe bool `json:"subscribe"`
+		} `json:"resources"`
 	}
-	l.resources = len(c.Resources)+len(c.Templates) > 0 ||
-		json.Unmarshal(c.Capabilities, &declared) == nil && declared.Resources != nil
+	known := json.Unmarshal(c.Capabilities, &declared) == nil && declared.Resources != nil
+	l.resources = len(c.Resources)+len(c.Templates) > 0 || known
+	l.subscribe = known && declared.Resources.Subscribe
 	for kind, raws := range [kinds][]json.RawMessage{c.Tools, c.Prompts, c.Resources, c.Templates} {
 		l.read(name, Kind(kind), raws)
 	}
