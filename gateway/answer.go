@@ -37,6 +37,9 @@ func (q *request) answer(resp *backend.Response) {
 	if resp.Length >= 0 {
 		setLength(h, int(resp.Length))
 	}
+	if resp.Status != 0 && q.modern() && resp.Revision.Stateless() {
+		q.w.WriteHeader(resp.Status) // which the revision asks for beside the code
+	}
 	n, err := copyTo(q.w, resp.Body)
 	if err == nil {
 		return
@@ -58,15 +61,24 @@ func (q *request) answer(resp *backend.Response) {
 func (q *request) stream(body io.Reader) {
 	events := newEventWriter(q.w)
 	defer events.close()
-	_, err := copyTo(events, body)
-	switch {
-	case err == nil:
-	case q.ctx.Err() != nil:
-		q.failure = backend.KindCanceled.Reason()
-	default:
-		q.failure = reasonOf(err)
-		_, _ = events.Write(wire.AppendEvent(nil, wire.Event{Type: "message", Data: backendError(q.id(), err)}))
+	if _, err := copyTo(events, body); err != nil {
+		q.brokeOff(events, err)
 	}
+}
+
+// brokeOff ends a stream in place of a backend that gives no response any more.
+func (q *request) brokeOff(events *eventWriter, err error) {
+	if q.ctx.Err() != nil {
+		q.failure = backend.KindCanceled.Reason()
+		return
+	}
+	q.failure = reasonOf(err)
+	events.message(backendError(q.id(), err))
+}
+
+// message writes one message as an event.
+func (e *eventWriter) message(doc []byte) {
+	_, _ = e.Write(wire.AppendEvent(nil, wire.Event{Type: "message", Data: doc})) // a client that left is told by its context
 }
 
 func copyTo(w io.Writer, body io.Reader) (int64, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 
+	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/session"
 	"github.com/recloser-mcp/recloser/wire"
 )
@@ -24,12 +25,9 @@ func (q *request) postElder() {
 		q.revision = q.sess.Info().Revision
 		q.serve()
 	case wire.Notification:
-		if q.env.Method == wire.NoteCancelled {
-			q.sess.Cancel(q.env.RequestID.Of(q.body))
-		}
-		q.w.WriteHeader(http.StatusAccepted)
-	default: // an answer; the gateway asks clients nothing
-		q.w.WriteHeader(http.StatusAccepted)
+		q.noted()
+	default:
+		q.answered()
 	}
 }
 
@@ -116,6 +114,11 @@ func (q *request) get() {
 		return
 	}
 	defer q.sess.CloseStream()
+	for _, u := range q.sess.Upstreams() {
+		if up, ok := u.(*backend.Session); ok {
+			up.Follow()
+		}
+	}
 	q.stand(q.sess)
 }
 

@@ -6,7 +6,6 @@ import (
 
 	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/catalog"
-	"github.com/recloser-mcp/recloser/session"
 	"github.com/recloser-mcp/recloser/wire"
 )
 
@@ -44,25 +43,45 @@ func (q *request) forward() {
 		}
 		req.Header = withParams(req.Header, values)
 	}
-	ctx := q.ctx
-	if q.sess != nil {
-		if req.Session, ok = q.upstream(b); !ok {
-			q.fail(http.StatusNotFound, wire.InvalidRequest, "the session has ended", nil)
+	switch {
+	case q.sess != nil:
+		q.converse(b)
+	case b.Client.Revision().Stateless():
+		resp, err := b.Client.Do(q.ctx, req)
+		if err != nil {
+			q.unavailable(err)
 			return
 		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithCancel(ctx)
-		defer cancel()
-		if q.sess.Begin(req.ID, cancel) {
-			defer q.sess.Finish(req.ID)
-		}
+		q.answer(resp)
+	default:
+		q.interview(b)
 	}
-	resp, err := b.Client.Do(ctx, req)
-	if err != nil {
-		q.unavailable(err)
+}
+
+// converse forwards a request of a client with a session, which can be asked
+// something meanwhile and can cancel the request by its id.
+func (q *request) converse(b *Backend) {
+	var ok bool
+	if q.out.Session, ok = q.upstream(b); !ok {
+		q.fail(http.StatusNotFound, wire.InvalidRequest, "the session has ended", nil)
 		return
 	}
-	q.answer(resp)
+	ctx, cancel := context.WithCancel(q.ctx)
+	defer cancel()
+	if q.sess.Begin(q.out.ID, cancel) {
+		defer q.sess.Finish(q.out.ID)
+	}
+	defer q.withdraw()
+	q.out.Messages, q.out.Hold = q, true
+	resp, err := b.Client.Do(ctx, &q.out)
+	switch {
+	case err != nil:
+		q.unavailable(err)
+	case resp.Revision.Stateless():
+		q.fetchInputs(ctx, b, resp)
+	default:
+		q.answer(resp)
+	}
 }
 
 // target says what a request is about: the kind of the entry, and where its name
@@ -91,20 +110,6 @@ func (q *request) params(e *catalog.Entry, at wire.Span) []byte {
 	}
 	in := wire.Span{Start: at.Start - params.Start, End: at.End - params.Start}
 	return wire.Splice(nil, raw, wire.Edit{Span: in, New: wire.Quote(q.room[:0], e.Name)})
-}
-
-// upstream returns the client's session at the backend. It is opened in the name
-// of the client but without the client's capabilities: the gateway carries no
-// requests from a server to a client, so no server may count on them.
-func (q *request) upstream(b *Backend) (*backend.Session, bool) {
-	u, ok := q.sess.Upstream(b.Name, func() session.Upstream {
-		return b.Client.NewSession(backend.SessionOptions{ClientInfo: q.sess.Info().ClientInfo})
-	})
-	if !ok {
-		return nil, false
-	}
-	s, ok := u.(*backend.Session)
-	return s, ok
 }
 
 // passthrough returns the headers of a client that go on, nil when there are

@@ -80,7 +80,7 @@ func TestBadRequests(t *testing.T) {
 			{what: "initialize without parameters", body: `{"jsonrpc":"2.0","id":1,"method":"initialize"}`, status: 200, code: -32602},
 			{what: "an unknown method", body: `{"jsonrpc":"2.0","id":1,"method":"tools/explode"}`, headers: in, status: 200, code: -32601},
 			{what: "a method of another era", body: `{"jsonrpc":"2.0","id":1,"method":"server/discover"}`, headers: in, status: 200, code: -32601},
-			{what: "a method that is not offered", body: `{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"info"}}`, headers: in, status: 200, code: -32601},
+			{what: "a method that is not offered", body: `{"jsonrpc":"2.0","id":1,"method":"sampling/createMessage","params":{"level":"info"}}`, headers: in, status: 200, code: -32601},
 			{what: "an unknown tool", body: call(`"name":"a_nothing"`), headers: in, status: 200, code: -32602},
 			{what: "a tool without a prefix", body: call(`"name":"echo"`), headers: in, status: 200, code: -32602},
 			{what: "no tool", body: call(`"arguments":{}`), headers: in, status: 200, code: -32602},

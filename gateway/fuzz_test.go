@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/caller"
 	"github.com/recloser-mcp/recloser/catalog"
@@ -23,8 +24,8 @@ import (
 // straight is a backend that answers at once, without a network. It is there for
 // what needs many thousand calls.
 type straight struct {
-	backend.Client // for sessions, which need no network until they are used
-	do             func(*backend.Request) (*backend.Response, error)
+	*backend.Client // for sessions, which need no network until they are used
+	do              func(*backend.Request) (*backend.Response, error)
 }
 
 func (s *straight) ListCapabilities(context.Context) (*backend.Capabilities, error) {
@@ -49,11 +50,18 @@ func (s *straight) Do(_ context.Context, q *backend.Request) (*backend.Response,
 	return s.do(q)
 }
 
-func (s *straight) NewSession(backend.SessionOptions) *backend.Session { return new(backend.Session) }
+func (s *straight) Revision() wire.Revision { return wire.Rev20260728 }
+
+func (s *straight) Watch(string, func([]byte)) (cancel func()) { return func() {} }
 
 // newStraight makes a gateway in front of one backend without a network.
 func newStraight(t testing.TB, s *straight) (*gateway.Gateway, *session.Store) {
 	t.Helper()
+	var err error
+	s.Client, err = backend.NewHTTPBackendClient(auth.NewRegistry(), backend.Options{Name: "a", URL: "http://127.0.0.1:1/mcp", Dial: newPipes().dial})
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := catalog.New(catalog.Options{}, []catalog.Backend{{Name: "a", Slug: "a", Client: s}})
 	listed := make(chan struct{}, 10)
 	stop := c.Subscribe(func(catalog.Change) { listed <- struct{}{} })
@@ -71,6 +79,7 @@ func newStraight(t testing.TB, s *straight) (*gateway.Gateway, *session.Store) {
 		cancel()
 		<-ended
 		_ = g.Shutdown(context.Background())
+		_ = s.Client.Close()
 	})
 	return g, sessions
 }

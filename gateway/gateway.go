@@ -74,6 +74,10 @@ type Client interface {
 	Do(ctx context.Context, q *backend.Request) (*backend.Response, error)
 	// NewSession returns a session for one client.
 	NewSession(o backend.SessionOptions) *backend.Session
+	// Revision returns the revision that the backend speaks, "" while unknown.
+	Revision() wire.Revision
+	// Watch has on called for each update of a resource, until cancel.
+	Watch(uri string, on func(raw []byte)) (cancel func())
 }
 
 // Trace is a set of hooks for telemetry. Nil hooks are skipped.
@@ -122,6 +126,8 @@ type Gateway struct {
 	slugs    map[string]bool
 	own      ownResults
 	standing subscribers
+	parked   lot
+	seal     sealer
 	cancel   func() // ends the subscription to the catalogue
 
 	inFlight atomic.Int64
@@ -144,7 +150,7 @@ func New(o Options) *Gateway {
 	g := &Gateway{
 		o: o, own: newOwnResults(o.ServerInfo),
 		backends: make(map[string]*Backend, len(o.Backends)), slugs: make(map[string]bool, len(o.Backends)),
-		done: make(chan struct{}), idle: make(chan struct{}),
+		done: make(chan struct{}), idle: make(chan struct{}), seal: newSealer(),
 	}
 	for i := range o.Backends {
 		b := o.Backends[i]
@@ -165,6 +171,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	if !g.draining.Swap(true) {
 		g.cancel()
 		close(g.done)
+		g.parked.close()
 	}
 	if g.inFlight.Load() == 0 {
 		g.drained.Do(func() { close(g.idle) })
@@ -260,6 +267,7 @@ type request struct {
 	revision wire.Revision
 	sess     *session.Session // nil for clients of 2026-07-28
 	failure  string           // errorType of the answer
+	asked    [][]byte         // ids of the questions that servers asked meanwhile
 	room     [128]byte        // for a name at the backend
 	out      backend.Request
 }

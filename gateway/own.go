@@ -11,7 +11,7 @@ import (
 
 // capabilities are the same at every endpoint and at all times: what exists
 // comes and goes with the backends, what the gateway can do does not.
-const capabilities = `{"completions":{},"prompts":{"listChanged":true},"resources":{"listChanged":true},"tools":{"listChanged":true}}`
+const capabilities = `{"completions":{},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
 // Members that 2026-07-28 wants in results (server/utilities/caching). Lists
 // may change at any moment; whom a client may share them with, its credentials
@@ -94,6 +94,10 @@ func (q *request) serve() {
 		q.list(catalog.Template)
 	case wire.MethodPing:
 		q.reply(nil)
+	case wire.MethodSetLevel:
+		q.setLevel()
+	case wire.MethodSubscribe, wire.MethodUnsubscribe:
+		q.subscribe(q.env.Method == wire.MethodSubscribe)
 	case wire.MethodDiscover:
 		q.reply(q.g.own.discovered(q.instructions()))
 	case wire.MethodListen:

@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -40,6 +42,46 @@ type subscriber struct {
 	wanted catalog.Kinds
 	due    atomic.Uint32 // catalog.Kinds
 	wake   chan struct{}
+
+	mu      sync.Mutex
+	updated map[string][]byte // by URI, the latest notification that is due
+	order   []string
+}
+
+// update notes that a resource was updated. Until it is told, a later update of the
+// same resource says the same.
+func (s *subscriber) update(uri string, raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.updated[uri] == nil {
+		s.order = append(s.order, uri)
+	}
+	if s.updated == nil {
+		s.updated = make(map[string][]byte)
+	}
+	s.updated[uri] = bytes.Clone(raw)
+	s.poke()
+}
+
+// next takes the update that is due longest, nil when there is none.
+func (s *subscriber) next() (raw []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.order) == 0 {
+		return nil
+	}
+	uri := s.order[0]
+	s.order = s.order[1:]
+	raw = s.updated[uri]
+	delete(s.updated, uri)
+	return raw
+}
+
+func (s *subscriber) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (s *subscribers) add(sub *subscriber, most int) bool {
@@ -70,6 +112,9 @@ func (g *Gateway) changed(c catalog.Change) {
 		return c.Own[scope]
 	}
 	g.o.Sessions.Each(func(s *session.Session) {
+		if s.Info().Revision.Stateless() {
+			return // of clients without sessions, which listen below
+		}
 		kinds := at(s.Info().Scope)
 		for _, n := range notices {
 			if kinds&n.bit != 0 {
@@ -82,10 +127,7 @@ func (g *Gateway) changed(c catalog.Change) {
 	for sub := range g.standing.open {
 		if kinds := at(sub.scope) & sub.wanted; kinds != 0 {
 			sub.due.Or(uint32(kinds))
-			select {
-			case sub.wake <- struct{}{}:
-			default:
-			}
+			sub.poke()
 		}
 	}
 }
@@ -153,7 +195,7 @@ func (q *request) stand(sess *session.Session) {
 
 // listen serves subscriptions/listen (basic/patterns/subscriptions, 2026-07-28).
 func (q *request) listen() {
-	wanted, ok := filter(q.env.Params.Of(q.body))
+	wanted, uris, ok := filter(q.env.Params.Of(q.body))
 	if !ok {
 		q.invalid(http.StatusBadRequest, "params.notifications is not a filter of notifications")
 		return
@@ -165,9 +207,11 @@ func (q *request) listen() {
 		return
 	}
 	defer q.g.standing.remove(sub)
+	honoured, cancel := q.watchAll(sub, uris)
+	defer cancel()
 	s, id := q.open(), q.id()
 	meta := `"_meta":{"` + wire.MetaSubscriptionID + `":` + string(id) + `}`
-	if !s.event(wire.NotificationBody(wire.NoteAcknowledged, []byte(`{`+meta+`,"notifications":`+acknowledged(wanted)+`}`))) {
+	if !s.event(wire.NotificationBody(wire.NoteAcknowledged, []byte(`{`+meta+`,"notifications":`+acknowledged(wanted, honoured)+`}`))) {
 		return
 	}
 	params := []byte(`{` + meta + `}`)
@@ -177,6 +221,11 @@ func (q *request) listen() {
 		due := catalog.Kinds(sub.due.Swap(0))
 		for _, n := range notices {
 			if due&n.bit != 0 && !s.event(wire.NotificationBody(n.method, params)) {
+				return
+			}
+		}
+		for raw := sub.next(); raw != nil; raw = sub.next() {
+			if !s.event(labelled(raw, id)) {
 				return
 			}
 		}
@@ -195,18 +244,40 @@ func (q *request) listen() {
 	}
 }
 
-// filter reads which notifications a client wants. Those about single resources
-// are not offered, so they are left out of the acknowledgment.
-func filter(params []byte) (wanted catalog.Kinds, ok bool) {
+// maxWatched bounds the resources that one stream can be about.
+const maxWatched = 1024
+
+// watchAll subscribes to those of the resources whose backends offer that, and
+// returns which they are. The others are left out of the acknowledgment.
+func (q *request) watchAll(sub *subscriber, uris []string) (honoured []string, cancel func()) {
+	var cancels []func()
+	for _, uri := range uris {
+		b := q.backendOf(uri)
+		if b == nil || slices.Contains(honoured, uri) || !q.g.o.Catalog.Facts(b.Name).Subscribe {
+			continue
+		}
+		cancels = append(cancels, b.Client.Watch(uri, func(raw []byte) { sub.update(uri, raw) }))
+		honoured = append(honoured, uri)
+	}
+	return honoured, func() {
+		for _, c := range cancels {
+			c()
+		}
+	}
+}
+
+// filter reads which notifications a client wants.
+func filter(params []byte) (wanted catalog.Kinds, uris []string, ok bool) {
 	var p struct {
 		Notifications *struct {
-			Tools     bool `json:"toolsListChanged"`
-			Prompts   bool `json:"promptsListChanged"`
-			Resources bool `json:"resourcesListChanged"`
+			Tools     bool     `json:"toolsListChanged"`
+			Prompts   bool     `json:"promptsListChanged"`
+			Resources bool     `json:"resourcesListChanged"`
+			Updated   []string `json:"resourceSubscriptions"`
 		} `json:"notifications"`
 	}
-	if json.Unmarshal(params, &p) != nil || p.Notifications == nil {
-		return 0, false
+	if json.Unmarshal(params, &p) != nil || p.Notifications == nil || len(p.Notifications.Updated) > maxWatched {
+		return 0, nil, false
 	}
 	if p.Notifications.Tools {
 		wanted |= catalog.Tools
@@ -217,11 +288,11 @@ func filter(params []byte) (wanted catalog.Kinds, ok bool) {
 	if p.Notifications.Resources {
 		wanted |= catalog.Resources
 	}
-	return wanted, true
+	return wanted, p.Notifications.Updated, true
 }
 
 // acknowledged is the part of a filter that is honoured.
-func acknowledged(wanted catalog.Kinds) string {
+func acknowledged(wanted catalog.Kinds, uris []string) string {
 	b := []byte{'{'}
 	for _, n := range []struct {
 		bit  catalog.Kinds
@@ -234,6 +305,20 @@ func acknowledged(wanted catalog.Kinds) string {
 			b = append(b, ',')
 		}
 		b = append(append(wire.Quote(b, n.name), ':'), "true"...)
+	}
+	for i, uri := range uris {
+		switch {
+		case i > 0:
+			b = append(b, ',')
+		case len(b) > 1:
+			b = append(b, `,"resourceSubscriptions":[`...)
+		default:
+			b = append(b, `"resourceSubscriptions":[`...)
+		}
+		b = wire.Quote(b, uri)
+	}
+	if len(uris) > 0 {
+		b = append(b, ']')
 	}
 	return string(append(b, '}'))
 }
