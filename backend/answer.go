@@ -151,6 +151,7 @@ func (cl *call) whole(doc []byte) (*Response, *Error) {
 	if a.Error.Present() {
 		cl.rpc = rpcError(doc, a)
 	}
+	cl.noteTask(doc)
 	if cl.hold(doc, a) {
 		cl.finish(nil)
 		return cl.response(Response{Body: http.NoBody}), nil

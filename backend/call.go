@@ -46,6 +46,7 @@ type call struct {
 	token      []byte        // the client's progress token, when the backend was told another
 	told       []byte        // that other
 	held       []byte        // the response, when Request.Hold kept it back
+	task       string        // the id of the task that the response tells of
 	result     *guard.Result // shared, read only
 	generation uint64        // of the last credential sent
 	rpc        error         // the JSON-RPC error that was recognized in the answer

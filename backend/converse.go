@@ -15,7 +15,7 @@ const holdBytes = 4 << 20
 // watches reports whether the messages of an answer's stream have to be looked
 // at. Between two sides of 2026-07-28 they pass unseen.
 func (cl *call) watches() bool {
-	return cl.holds() || cl.req.Messages != nil || cl.token != nil || cl.req.ClientRevision.Stateless() && !cl.revision.Stateless()
+	return cl.holds() || cl.req.Tasks || cl.req.Messages != nil || cl.token != nil || cl.req.ClientRevision.Stateless() && !cl.revision.Stateless()
 }
 
 // each decides about one message of an answer's stream.
@@ -40,6 +40,7 @@ func (cl *call) each(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
 
 // final decides about the response.
 func (cl *call) final(raw []byte) (wire.Action, []byte) {
+	cl.noteTask(raw)
 	if !cl.holds() {
 		return wire.Pass, nil
 	}
@@ -98,6 +99,31 @@ func (cl *call) hold(doc []byte, a wire.Answer) bool {
 	}
 	cl.held = bytes.Clone(doc)
 	return true
+}
+
+// noteTask looks for the task in a response: 2025-11-25 has it as result.task,
+// the extension of 2026-07-28 in the result itself.
+func (cl *call) noteTask(doc []byte) {
+	if !cl.req.Tasks || !bytes.Contains(doc, []byte(`"taskId"`)) {
+		return
+	}
+	a, err := wire.ScanAnswer(doc)
+	if err != nil {
+		return
+	}
+	members, _ := wire.Members(a.Result.Of(doc))
+	for _, m := range members {
+		if m.Key == "task" {
+			inner, _ := wire.Members(m.Value)
+			members = append(members, inner...)
+		}
+	}
+	for _, m := range members {
+		if m.Key == "taskId" {
+			cl.task, _ = wire.Unquote(m.Value)
+			return
+		}
+	}
 }
 
 // holdable reads a document that may have to be kept back, and lets one pass that

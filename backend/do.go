@@ -26,6 +26,8 @@ type Request struct {
 	// elder ones.
 	ClientRevision wire.Revision
 	Session        *Session // nil: the client's own
+	// Tasks says that the backend answers with tasks: Response.Task tells which then.
+	Tasks bool
 	// FreshID has the backend told an id of our own, for a request that repeats one
 	// with the same ID (basic/patterns/mrtr, 2026-07-28).
 	FreshID bool
@@ -64,6 +66,15 @@ type Response struct {
 	// Revision is that of the backend.
 	Revision wire.Revision
 	cl       *call
+}
+
+// Task returns the id of the task that the response tells of, "" when it tells of
+// none. It is known once the body has been read to its end.
+func (r *Response) Task() string {
+	if r.cl == nil {
+		return ""
+	}
+	return r.cl.task
 }
 
 // Held returns the response that Request.Hold kept back, nil when there is none.

@@ -62,6 +62,7 @@ type Facts struct {
 	Resources   int
 	Templates   int
 	Subscribe   bool            // it offers subscriptions to single resources
+	Tasks       bool            // it answers with tasks
 	Revision    wire.Revision   // of the protocol, "" until known
 	Server      json.RawMessage // the backend's serverInfo
 	LastRefresh time.Time       // the last refresh that succeeded
@@ -161,8 +162,8 @@ func (c *Catalog) update(i int, caps *backend.Capabilities) {
 	now := time.Now()
 	c.listings[i], c.views[i] = l, nil
 	c.facts[i] = Facts{
-		Subscribe: l.subscribe,
-		Loaded:    true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
+		Subscribe: l.subscribe, Tasks: l.tasks,
+		Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
 		Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
 		Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
 	}

@@ -64,8 +64,10 @@ type listing struct {
 	revision     wire.Revision
 	server       json.RawMessage
 	instructions string
-	resources    bool // the backend says that it has resources
-	subscribe    bool // and that clients can subscribe to single ones
+	resources    bool      // the backend says that it has resources
+	subscribe    bool      // and that clients can subscribe to single ones
+	tasks        bool      // it answers with tasks
+	extras       []wire.KV // capabilities beyond those that the gateway has itself
 	reports      []Report
 }
 
@@ -77,10 +79,15 @@ func newListing(name string, c *backend.Capabilities) *listing {
 		Resources *struct {
 			Subscribe bool `json:"subscribe"`
 		} `json:"resources"`
+		Tasks      json.RawMessage            `json:"tasks"`
+		Extensions map[string]json.RawMessage `json:"extensions"`
 	}
-	known := json.Unmarshal(c.Capabilities, &declared) == nil && declared.Resources != nil
+	_ = json.Unmarshal(c.Capabilities, &declared) // what is not there is not offered
+	known := declared.Resources != nil
 	l.resources = len(c.Resources)+len(c.Templates) > 0 || known
 	l.subscribe = known && declared.Resources.Subscribe
+	l.tasks = declared.Tasks != nil || declared.Extensions[tasksExtension] != nil
+	l.extras = extras(c.Capabilities)
 	for kind, raws := range [kinds][]json.RawMessage{c.Tools, c.Prompts, c.Resources, c.Templates} {
 		l.read(name, Kind(kind), raws)
 	}

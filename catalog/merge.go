@@ -32,7 +32,13 @@ func (m *merger) snapshot() *Snapshot {
 		}
 		s.own[b.Slug] = m.views[i]
 	}
-	for _, l := range m.listings {
+	for i, l := range m.listings {
+		if l != nil && l.tasks {
+			if s.tasks == nil {
+				s.tasks = make(map[string]bool)
+			}
+			s.tasks[m.backends[i].Name] = true
+		}
 		if l != nil {
 			s.reps = append(s.reps, l.reports...)
 		}
@@ -64,6 +70,7 @@ func (m *merger) all() *View {
 		v.sections[k] = newSection(k, m.located(k))
 	}
 	v.instructions = m.instructions()
+	v.extras = eras(m.listings)
 	return v
 }
 
@@ -88,6 +95,7 @@ func (m *merger) own(i int) *View {
 		v.sections[k] = newSection(k, entries)
 	}
 	v.instructions = l.instructions
+	v.extras = eras([]*listing{l})
 	return v
 }
 

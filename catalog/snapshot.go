@@ -24,9 +24,10 @@ type Entry struct {
 
 // Snapshot is the whole catalogue at one moment. It is immutable.
 type Snapshot struct {
-	all  *View
-	own  map[string]*View // by slug
-	reps []Report
+	all   *View
+	own   map[string]*View // by slug
+	tasks map[string]bool  // by the backend's name: it answers with tasks
+	reps  []Report
 }
 
 // All returns what is listed where all backends are served together.
@@ -50,6 +51,7 @@ func (s *Snapshot) Reports() []Report { return slices.Clone(s.reps) }
 type View struct {
 	sections     [kinds]section
 	instructions string
+	extras       [2][]byte // capabilities of elder and of later backends
 	namer        namer
 	sole         string            // the one backend that has resources, "" when there are several
 	alone        string            // the backend of an endpoint that serves one

@@ -72,7 +72,7 @@ func (q *request) initialize() {
 	}
 	defer sess.Release()
 	q.w.Header()[wire.HeaderSession] = []string{sess.ID()}
-	q.reply(q.g.own.initialized(revision, q.instructions()))
+	q.reply(q.g.own.initialized(revision, q.view().Extras(false), q.instructions()))
 }
 
 // object returns raw if it is a JSON object.

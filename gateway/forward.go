@@ -43,18 +43,33 @@ func (q *request) forward() {
 		}
 		req.Header = withParams(req.Header, values)
 	}
+	q.dispatch(b)
+}
+
+// dispatch sends the request that has been prepared, in the way that the revisions
+// of both sides want.
+func (q *request) dispatch(b *Backend) {
+	q.out.Tasks = q.g.o.Catalog.Snapshot().HasTasks(b.Name)
 	switch {
 	case q.sess != nil:
 		q.converse(b)
 	case b.Client.Revision().Stateless():
-		resp, err := b.Client.Do(q.ctx, req)
+		resp, err := b.Client.Do(q.ctx, &q.out)
 		if err != nil {
 			q.unavailable(err)
 			return
 		}
 		q.answer(resp)
+		q.noteTask(b, resp)
 	default:
 		q.interview(b)
+	}
+}
+
+// noteTask remembers the task that a response has told of.
+func (q *request) noteTask(b *Backend, resp *backend.Response) {
+	if id := resp.Task(); id != "" {
+		q.g.tasks.note(q.owner, id, b.Name)
 	}
 }
 
@@ -81,6 +96,7 @@ func (q *request) converse(b *Backend) {
 		q.fetchInputs(ctx, b, resp)
 	default:
 		q.answer(resp)
+		q.noteTask(b, resp)
 	}
 }
 

@@ -128,6 +128,7 @@ type Gateway struct {
 	standing subscribers
 	parked   lot
 	seal     sealer
+	tasks    taskBook
 	cancel   func() // ends the subscription to the catalogue
 
 	inFlight atomic.Int64

@@ -10,7 +10,8 @@ import (
 )
 
 // capabilities are the same at every endpoint and at all times: what exists
-// comes and goes with the backends, what the gateway can do does not.
+// comes and goes with the backends, what the gateway can do does not. Backends add
+// what is beyond these: tasks, extensions, experiments.
 const capabilities = `{"completions":{},"logging":{},"prompts":{"listChanged":true},"resources":{"listChanged":true,"subscribe":true},"tools":{"listChanged":true}}`
 
 // Members that 2026-07-28 wants in results (server/utilities/caching). Lists
@@ -41,19 +42,25 @@ func newOwnResults(i ServerInfo) ownResults {
 }
 
 // initialized is the result of initialize.
-func (o *ownResults) initialized(r wire.Revision, instructions string) []byte {
+func (o *ownResults) initialized(r wire.Revision, extras []byte, instructions string) []byte {
 	b := wire.Quote([]byte(`{"protocolVersion":`), string(r))
-	b = append(append(b, `,"capabilities":`...), capabilities...)
+	b = appendCapabilities(b, extras)
 	b = append(append(b, `,"serverInfo":`...), o.serverInfo...)
 	return append(appendInstructions(b, instructions), '}')
 }
 
 // discovered is the result of server/discover.
-func (o *ownResults) discovered(instructions string) []byte {
+func (o *ownResults) discovered(extras []byte, instructions string) []byte {
 	b := append([]byte(`{`+discoverHints), o.versions...)
-	b = append(append(b, `,"capabilities":`...), capabilities...)
+	b = appendCapabilities(b, extras)
 	b = append(append(appendInstructions(b, instructions), ','), o.meta...)
 	return append(b, '}')
+}
+
+// appendCapabilities puts those of the gateway together with what backends add.
+func appendCapabilities(b, extras []byte) []byte {
+	b = append(append(b, `,"capabilities":`...), capabilities[:len(capabilities)-1]...)
+	return append(append(b, extras...), '}')
 }
 
 func appendInstructions(b []byte, instructions string) []byte {
@@ -77,10 +84,17 @@ func (q *request) reply(result []byte) { send(q.w, http.StatusOK, wire.ResultBod
 
 // serve serves a request whose era has been settled.
 func (q *request) serve() {
-	if !q.revision.Has(q.env.Method) {
+	switch known := q.revision.Has(q.env.Method); {
+	case known:
+		q.serveKnown()
+	case wire.ClassOf(q.env.Method) == wire.ClassUnknown, strings.HasPrefix(q.env.Method, "tasks/"):
+		q.extension()
+	default: // of the other era
 		q.unknownMethod()
-		return
 	}
+}
+
+func (q *request) serveKnown() {
 	switch q.env.Method {
 	case wire.MethodToolsCall, wire.MethodPromptsGet, wire.MethodRead, wire.MethodComplete:
 		q.forward()
@@ -99,11 +113,11 @@ func (q *request) serve() {
 	case wire.MethodSubscribe, wire.MethodUnsubscribe:
 		q.subscribe(q.env.Method == wire.MethodSubscribe)
 	case wire.MethodDiscover:
-		q.reply(q.g.own.discovered(q.instructions()))
+		q.reply(q.g.own.discovered(q.view().Extras(true), q.instructions()))
 	case wire.MethodListen:
 		q.listen()
 	default:
-		q.unknownMethod()
+		q.extension()
 	}
 }
 
