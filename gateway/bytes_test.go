@@ -182,7 +182,7 @@ func oneLine(doc string) string { return strings.NewReplacer("\r", " ", "\n", " 
 // data returns the data of the only event.
 func data(t *rapid.T, body string) string {
 	for line := range strings.SplitSeq(body, "\n") {
-		if d, ok := strings.CutPrefix(line, "data: "); ok {
+		if d, ok := strings.CutPrefix(line, "data: "); ok && d != "" {
 			return d
 		}
 	}

@@ -119,7 +119,12 @@ func (q *request) get() {
 			up.Follow()
 		}
 	}
-	q.stand(q.sess)
+	if last, err := q.header(wire.HeaderLastEventID); err == nil && last != "" {
+		if t, from, ok := q.sess.Resume(last); ok && q.resume(t, from) {
+			return
+		}
+	}
+	q.stand(q.sess, q.sess.Record(nil), 0)
 }
 
 // delete ends a session.

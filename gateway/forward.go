@@ -81,8 +81,16 @@ func (q *request) converse(b *Backend) {
 		q.fail(http.StatusNotFound, wire.InvalidRequest, "the session has ended", nil)
 		return
 	}
-	ctx, cancel := context.WithCancel(q.ctx)
+	// A client that is gone has not cancelled (basic/transports, "Sending Messages to
+	// the Server"): where it can resume the stream, the work goes on for a while.
+	ctx, cancel := context.WithCancel(context.WithoutCancel(q.ctx))
 	defer cancel()
+	q.abandon = cancel
+	defer context.AfterFunc(q.ctx, func() {
+		if e := q.live.Load(); e == nil || !e.left() || q.g.draining.Load() {
+			cancel()
+		}
+	})()
 	if q.sess.Begin(q.out.ID, cancel) {
 		defer q.sess.Finish(q.out.ID)
 	}

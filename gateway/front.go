@@ -120,7 +120,7 @@ func (q *request) unsupported(asked wire.Revision) {
 // operation names the request for telemetry. Names of a client's own making never
 // become labels: a method that nobody defined is one of others.
 func (q *request) operation() Operation {
-	o := Operation{Method: q.env.Method, name: q.env.NameAt().Of(q.body)}
+	o := Operation{Method: q.env.Method, name: q.env.NameAt().Of(q.body), meta: q.env.Meta.Of(q.body)}
 	if wire.ClassOf(o.Method) == wire.ClassUnknown {
 		o.Method = "_OTHER"
 	}

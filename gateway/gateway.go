@@ -96,6 +96,26 @@ type Operation struct {
 	// Method of the protocol, "_OTHER" for one that no revision defines.
 	Method string
 	name   []byte // JSON
+	meta   []byte // of its params, JSON
+}
+
+// TraceContext returns the trace context that the client put into params._meta,
+// nil when there is none (basic/index, "OpenTelemetry trace context").
+func (o Operation) TraceContext() http.Header {
+	var h http.Header
+	members, _ := wire.Members(o.meta)
+	for _, m := range members {
+		switch m.Key {
+		case wire.MetaTraceParent, wire.MetaTraceState, wire.MetaBaggage:
+			if value, ok := wire.Unquote(m.Value); ok {
+				if h == nil {
+					h = http.Header{}
+				}
+				h.Set(m.Key, value)
+			}
+		}
+	}
+	return h
 }
 
 // Name returns the tool, prompt or URI that the request is about, in the
@@ -172,6 +192,7 @@ func (g *Gateway) Shutdown(ctx context.Context) error {
 	if !g.draining.Swap(true) {
 		g.cancel()
 		close(g.done)
+		g.o.Sessions.Each((*session.Session).Abandon)
 		g.parked.close()
 	}
 	if g.inFlight.Load() == 0 {
@@ -266,10 +287,12 @@ type request struct {
 	body     []byte
 	env      wire.Envelope
 	revision wire.Revision
-	sess     *session.Session // nil for clients of 2026-07-28
-	failure  string           // errorType of the answer
-	asked    [][]byte         // ids of the questions that servers asked meanwhile
-	room     [128]byte        // for a name at the backend
+	sess     *session.Session            // nil for clients of 2026-07-28
+	failure  string                      // errorType of the answer
+	asked    [][]byte                    // ids of the questions that servers asked meanwhile
+	abandon  func()                      // ends the work for a client that does not come back; nil: it ends with the connection
+	live     atomic.Pointer[eventWriter] // the stream that the client can resume
+	room     [128]byte                   // for a name at the backend
 	out      backend.Request
 }
 

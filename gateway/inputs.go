@@ -29,7 +29,7 @@ func (q *request) fetchInputs(ctx context.Context, b *Backend, resp *backend.Res
 	var events *eventWriter
 	start := func() {
 		if events == nil {
-			events = newEventWriter(q.w)
+			events = q.events()
 		}
 	}
 	defer func() {
@@ -78,7 +78,7 @@ func (q *request) fetchInputs(ctx context.Context, b *Backend, resp *backend.Res
 }
 
 func (q *request) failInStream(events *eventWriter, code int, msg string) {
-	if q.ctx.Err() != nil {
+	if events.abandoned(q.ctx) {
 		q.failure = backend.KindCanceled.Reason()
 		return
 	}

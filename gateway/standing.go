@@ -160,21 +160,87 @@ func (s *standingStream) write(p []byte) bool {
 	return err == nil && s.out.Flush() == nil
 }
 
-// stand serves the standing stream of a session until the client leaves, the
-// session ends or the gateway shuts down.
-func (q *request) stand(sess *session.Session) {
+// resume goes on with a stream of the session behind the last event that the
+// client got. It returns false, and has written nothing, when that is too long ago.
+func (q *request) resume(t *session.Tape, from int) bool {
+	events, next, changed, over, ok := t.After(from)
+	if !ok {
+		return false
+	}
+	if t.Standing() {
+		t.Reopen()
+		q.stand(q.sess, t, from)
+		return true
+	}
+	reader := t.Take()
+	defer t.Leave(reader)
 	s := q.open()
+	tick := time.NewTicker(keepAlive)
+	defer tick.Stop()
+	for {
+		for _, e := range events {
+			if !s.write(e) {
+				return true
+			}
+		}
+		if over || !t.Current(reader) || s.out.Flush() != nil {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-tick.C:
+			if !s.write(comment) {
+				return true
+			}
+		case <-q.sess.Done():
+			return true
+		case <-q.ctx.Done():
+			return true
+		}
+		if events, next, changed, over, ok = t.After(next); !ok {
+			return true // what came meanwhile was too much to be kept
+		}
+	}
+}
+
+// stand serves the standing stream of a session until the client leaves, the
+// session ends or the gateway shuts down. It begins with what is on the tape from a
+// number on.
+func (q *request) stand(sess *session.Session, t *session.Tape, from int) {
+	reader := t.Take()
+	defer func() {
+		if t.Current(reader) {
+			t.End()
+		}
+	}()
+	s := q.open()
+	if q.sess.Info().Revision == wire.Rev20251125 && from == 0 {
+		_ = s.write(t.Prime()) // the next write meets the error too
+	}
+	events, _, _, _, _ := t.After(from)
+	if from > 0 {
+		for _, e := range events {
+			if !s.write(e) {
+				return
+			}
+		}
+	}
 	if s.out.Flush() != nil {
 		return
 	}
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for {
+		if !t.Current(reader) {
+			return // the client has come back on another connection
+		}
 		if m, ok := sess.Pop(); ok {
-			if !s.event(m.Data) {
+			framed := t.Frame(wire.AppendEvent(nil, wire.Event{Type: "message", Data: m.Data}))
+			if !s.write(framed) {
 				sess.Push(m) // for the next stream
 				return
 			}
+			t.Keep(framed)
 			continue
 		}
 		select {

@@ -48,14 +48,26 @@ func (s *stream) close() {
 	_ = s.resp.Body.Close()
 }
 
-// next waits for the next event; ok is false at the end of the stream.
+// next waits for the next message; ok is false at the end of the stream.
 func (s *stream) next(t testing.TB) (data []byte, ok bool) {
 	t.Helper()
-	e, err := s.events.Next()
-	if err != nil {
-		return nil, false
+	e, ok := s.event(t)
+	return e.Data, ok
+}
+
+// event waits for the next event with a message.
+func (s *stream) event(t testing.TB) (e wire.Event, ok bool) {
+	t.Helper()
+	for {
+		e, err := s.events.Next()
+		if err != nil {
+			return e, false
+		}
+		if len(e.Data) > 0 { // else it only has an id to resume from
+			e.Data = append([]byte(nil), e.Data...)
+			return e, true
+		}
 	}
-	return append([]byte(nil), e.Data...), true
 }
 
 const listChanged = `{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}`
@@ -140,8 +152,8 @@ func TestAStandingStreamKeepsItsSessionAndIsKeptAlive(t *testing.T) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 		r.do(r.request("DELETE", "/mcp", "", "Mcp-Session-Id", id))
-		if got, want := <-read, strings.Repeat(": keep-alive\n\n", 45*60/25); got != want {
-			t.Errorf("%d comments in 45 minutes, want %d", strings.Count(got, ":"), strings.Count(want, ":"))
+		if got, want := <-read, "id: 1-0\ndata: \n\n"+strings.Repeat(": keep-alive\n\n", 45*60/25); got != want {
+			t.Errorf("%d comments in 45 minutes, want %d: %.100q", strings.Count(got, ": k"), strings.Count(want, ": k"), got)
 		}
 		_ = resp.Body.Close()
 	})

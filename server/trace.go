@@ -103,6 +103,9 @@ func (s *Server) operations() gateway.Trace {
 			if !t.Tracing() {
 				return ctx
 			}
+			if own := o.TraceContext(); own != nil {
+				h = own // that of the message, not of the connection
+			}
 			return t.StartOperation(ctx, h, o.Method, o.Name())
 		},
 		End: func(ctx context.Context, o gateway.Operation, took time.Duration, errorType string) {

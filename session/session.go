@@ -50,6 +50,8 @@ type Session struct {
 	questions map[string]Question           // by raw id, as the client knows it
 	asked     int64                         // questions so far
 	held      map[string]func()             // what the client holds, by key
+	tapes     []*Tape                       // of the last streams
+	recorded  int64                         // streams so far
 	level     string                        // of logging, "" until the client sets it
 	listened  bool                          // a standing stream was opened once
 }
@@ -181,14 +183,17 @@ func (s *Session) end() {
 	}
 	s.ended = true
 	close(s.done)
-	upstreams, calls, held := s.upstreams, s.calls, s.held
-	s.upstreams, s.calls, s.questions, s.held = nil, nil, nil, nil
+	upstreams, calls, held, taped := s.upstreams, s.calls, s.held, s.tapes
+	s.upstreams, s.calls, s.questions, s.held, s.tapes = nil, nil, nil, nil, nil
 	s.mu.Unlock()
 	for _, cancel := range calls {
 		cancel()
 	}
 	for _, release := range held {
 		release()
+	}
+	for _, t := range taped {
+		t.forget()
 	}
 	for _, u := range upstreams {
 		s.store.closer.add(u)

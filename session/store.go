@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -63,6 +64,7 @@ type Store struct {
 	ttl    time.Duration
 	max    int
 	closer closer
+	taped  atomic.Int64 // bytes that the tapes of all sessions hold
 
 	mu       sync.RWMutex
 	sessions map[string]*Session
