@@ -204,7 +204,7 @@ func (c *Catalog) failed(i int, err error) {
 // build makes a snapshot of the listings. c.mu is held, except by New.
 func (c *Catalog) build() *Snapshot {
 	m := merger{
-		namer: namer{c.o.Separator, c.o.MaxNameLength}, auto: c.o.Conflicts == Auto, sticky: c.sticky,
+		namer: namer{c.o.Separator, c.o.MaxNameLength}, pager: pager{size: c.o.page}, auto: c.o.Conflicts == Auto, sticky: c.sticky,
 		backends: c.backends, listings: c.listings, views: c.views,
 	}
 	if m.auto {

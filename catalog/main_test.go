@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"go.uber.org/goleak"
 
@@ -126,6 +127,25 @@ func serve(t *testing.T, o catalog.Options, peers ...*peer) *catalog.Catalog {
 		<-ended
 	})
 	return c
+}
+
+// settled returns the snapshot of a catalogue whose peers have all been listed.
+func settled(t *testing.T, o catalog.Options, peers ...*peer) (s *catalog.Snapshot) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := serve(t, o, peers...)
+		synctest.Wait()
+		s = c.Snapshot()
+	})
+	return s
+}
+
+// listing is a peer that lists that.
+func listing(caps backend.Capabilities) *peer { return &peer{caps: caps} }
+
+// offering is a peer with tools and prompts of these names.
+func offering(names ...string) *peer {
+	return listing(backend.Capabilities{Tools: tools(names...), Prompts: prompts(names...)})
 }
 
 // names returns the public names of a kind.

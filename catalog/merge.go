@@ -10,6 +10,7 @@ import (
 // merger builds a snapshot out of what each backend lists.
 type merger struct {
 	namer    namer
+	pager    pager
 	auto     bool
 	sticky   map[clash]bool // names that got a prefix under Auto; kept between builds
 	backends []Backend
@@ -64,10 +65,10 @@ func (m *merger) all() *View {
 		v.sole = ""
 	}
 	for _, k := range []Kind{Tool, Prompt} {
-		v.sections[k] = newSection(k, m.named(k))
+		v.sections[k] = newSection(k, m.pager, m.named(k))
 	}
 	for _, k := range []Kind{Resource, Template} {
-		v.sections[k] = newSection(k, m.located(k))
+		v.sections[k] = newSection(k, m.pager, m.located(k))
 	}
 	v.instructions = m.instructions()
 	v.extras = eras(m.listings)
@@ -92,7 +93,7 @@ func (m *merger) own(i int) *View {
 			}
 			entries = append(entries, it.entry(k, b.Name, public))
 		}
-		v.sections[k] = newSection(k, entries)
+		v.sections[k] = newSection(k, pager{b.Slug, m.pager.size}, entries)
 	}
 	v.instructions = l.instructions
 	v.extras = eras([]*listing{l})

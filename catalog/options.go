@@ -24,6 +24,8 @@ type Options struct {
 
 	// Logger gets one line for each thing that changed; nil discards them.
 	Logger *slog.Logger `yaml:"-" json:"-"`
+
+	page int // bytes of definitions on a page
 }
 
 // Conflicts is a way to keep the names of several backends apart.
@@ -69,6 +71,7 @@ func (o Options) withDefaults() Options {
 	o.Conflicts = cmp.Or(o.Conflicts, Prefix)
 	o.Separator = cmp.Or(o.Separator, defaultSeparator)
 	o.MaxNameLength = cmp.Or(o.MaxNameLength, defaultMaxName)
+	o.page = cmp.Or(o.page, defaultPage)
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}

@@ -18,9 +18,9 @@ import (
 type Page []byte
 
 const (
-	// pageSize is how many bytes of definitions make a page full. A single
+	// defaultPage is how many bytes of definitions make a page full. A single
 	// larger definition is a page of its own.
-	pageSize = 1 << 20
+	defaultPage = 1 << 20
 	// maxCursor bounds cursors that are looked at.
 	maxCursor = 16 << 10
 )
@@ -30,13 +30,14 @@ var ErrCursor = errors.New("the cursor is not one of this list")
 
 // List returns a page of the entries of a kind. An empty cursor asks for the
 // first page. A cursor stays good when the catalogue changes: it says behind
-// which name to go on.
+// which name to go on. So what is listed all the time a client reads comes
+// exactly once.
 func (v *View) List(k Kind, cursor string) (Page, error) {
 	s := &v.sections[k]
 	if cursor == "" {
 		return s.first, nil
 	}
-	last, ok := readCursor(k, cursor)
+	last, ok := s.pager.read(k, cursor)
 	if !ok {
 		return nil, ErrCursor
 	}
@@ -52,7 +53,7 @@ func (v *View) List(k Kind, cursor string) (Page, error) {
 // page joins the definitions from an index on.
 func (s *section) page(k Kind, from int) Page {
 	end, size := from, 0
-	for end < len(s.sorted) && (end == from || size+len(s.sorted[end].Definition) <= pageSize) {
+	for end < len(s.sorted) && (end == from || size+len(s.sorted[end].Definition) <= s.pager.size) {
 		size += len(s.sorted[end].Definition) + 1
 		end++
 	}
@@ -66,18 +67,24 @@ func (s *section) page(k Kind, from int) Page {
 	}
 	p = append(p, ']')
 	if end < len(s.sorted) {
-		p = wire.Quote(append(p, `,"nextCursor":`...), newCursor(k, s.sorted[end-1].Public))
+		p = wire.Quote(append(p, `,"nextCursor":`...), s.pager.cursor(k, s.sorted[end-1].Public))
 	}
 	return p
 }
 
-// newCursor makes a cursor out of the last name of a page. It names the list too,
-// as a cursor of one list means nothing to another.
-func newCursor(k Kind, last string) string {
-	return base64.RawURLEncoding.EncodeToString([]byte(k.field() + ":" + last))
+// pager cuts the lists of one endpoint into pages.
+type pager struct {
+	scope string // slug of the endpoint's only backend, "" where all are served
+	size  int    // bytes of definitions that fill a page
 }
 
-func readCursor(k Kind, cursor string) (last string, ok bool) {
+// cursor makes a cursor out of the last name of a page. It names the list and
+// the endpoint too, as a cursor of one means nothing to another.
+func (p pager) cursor(k Kind, last string) string {
+	return base64.RawURLEncoding.EncodeToString([]byte(k.field() + ":" + p.scope + ":" + last))
+}
+
+func (p pager) read(k Kind, cursor string) (last string, ok bool) {
 	if len(cursor) > maxCursor {
 		return "", false
 	}
@@ -85,6 +92,6 @@ func readCursor(k Kind, cursor string) (last string, ok bool) {
 	if err != nil || !utf8.Valid(raw) {
 		return "", false
 	}
-	list, last, ok := strings.Cut(string(raw), ":")
-	return last, ok && list == k.field() && last != ""
+	last, ok = strings.CutPrefix(string(raw), k.field()+":"+p.scope+":")
+	return last, ok && last != ""
 }

@@ -62,6 +62,7 @@ type View struct {
 type section struct {
 	byName map[string]*Entry
 	sorted []*Entry // by public name
+	pager  pager
 	first  Page
 }
 
@@ -155,8 +156,8 @@ func (v *View) Missing() []string {
 }
 
 // newSection sorts the entries and prepares what every client asks for.
-func newSection(k Kind, entries []*Entry) section {
-	s := section{byName: make(map[string]*Entry, len(entries)), sorted: entries}
+func newSection(k Kind, p pager, entries []*Entry) section {
+	s := section{byName: make(map[string]*Entry, len(entries)), sorted: entries, pager: p}
 	slices.SortFunc(s.sorted, func(a, b *Entry) int { return strings.Compare(a.Public, b.Public) })
 	for _, e := range s.sorted {
 		s.byName[e.Public] = e

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -15,21 +13,6 @@ import (
 	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/catalog"
 )
-
-// settled returns the snapshot of a catalogue whose peers have all been listed.
-func settled(t *testing.T, o catalog.Options, caps ...backend.Capabilities) (s *catalog.Snapshot) {
-	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		var peers []*peer
-		for _, c := range caps {
-			peers = append(peers, &peer{caps: c})
-		}
-		c := serve(t, o, peers...)
-		synctest.Wait()
-		s = c.Snapshot()
-	})
-	return s
-}
 
 func TestPublicNames(t *testing.T) {
 	long := strings.Repeat("x", 70)
@@ -52,8 +35,7 @@ func TestPublicNames(t *testing.T) {
 		{"auto and too long", catalog.Options{Conflicts: catalog.Auto}, []string{long}, nil, []string{long[:55] + "_y4n5ccjc"}},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			s := settled(t, c.o, backend.Capabilities{Tools: tools(c.a...), Prompts: prompts(c.a...)},
-				backend.Capabilities{Tools: tools(c.b...), Prompts: prompts(c.b...)})
+			s := settled(t, c.o, offering(c.a...), offering(c.b...))
 			got := names(s.All(), catalog.Tool)
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Error(diff)
@@ -75,7 +57,7 @@ func TestPublicNames(t *testing.T) {
 }
 
 func TestABackendAloneKeepsItsOwnNames(t *testing.T) {
-	s := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("get", "put")}, backend.Capabilities{Tools: tools("get")})
+	s := settled(t, catalog.Options{}, offering("get", "put"), offering("get"))
 	own, ok := s.Backend("a")
 	if !ok {
 		t.Fatal("no view")
@@ -101,7 +83,7 @@ func TestDefinitionsKeepTheirBytes(t *testing.T) {
 		quoted, _ := json.Marshal(text)
 		after = fmt.Sprintf(`,"t":%s`, quoted) + after
 		raw := before + fmt.Sprintf(`"name"  :  %q`, name) + after
-		s := settled(t, catalog.Options{}, backend.Capabilities{Tools: []json.RawMessage{json.RawMessage(raw)}})
+		s := settled(t, catalog.Options{}, listing(backend.Capabilities{Tools: []json.RawMessage{json.RawMessage(raw)}}))
 		e, ok := s.Tool("a_" + name)
 		if !ok {
 			rt.Fatalf("not listed: %v", s.Reports())
@@ -120,15 +102,15 @@ func TestDefinitionsKeepTheirBytes(t *testing.T) {
 func TestUnusableEntriesAreLeftOutAndReported(t *testing.T) {
 	def := func(s string) json.RawMessage { return json.RawMessage(s) }
 	s := settled(t, catalog.Options{},
-		backend.Capabilities{
+		listing(backend.Capabilities{
 			Tools: []json.RawMessage{
 				def(`{"name":"good","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"Region"}}}}`),
 				def(`{"name":"bad","inputSchema":{"properties":{"r":{"type":"number","x-mcp-header":"Region"}}}}`),
 				def(`{"title":"nameless"}`), def(`7`), def(`{"name":"good"}`),
 			},
 			Resources: resources("file:///x"), Templates: templates("file:///{p}"),
-		},
-		backend.Capabilities{Resources: resources("file:///x", "file:///y"), Templates: templates("file:///{p}")})
+		}),
+		listing(backend.Capabilities{Resources: resources("file:///x", "file:///y"), Templates: templates("file:///{p}")}))
 	if diff := cmp.Diff([]string{"a_good"}, names(s.All(), catalog.Tool)); diff != "" {
 		t.Error(diff)
 	}
@@ -156,8 +138,8 @@ func TestUnusableEntriesAreLeftOutAndReported(t *testing.T) {
 
 func TestFindResources(t *testing.T) {
 	s := settled(t, catalog.Options{},
-		backend.Capabilities{Resources: resources("file:///x"), Templates: templates("file:///{+path}", "db://{table}/rows")},
-		backend.Capabilities{Resources: resources("mem://b"), Templates: templates("file:///logs/{name}", "odd://{")})
+		listing(backend.Capabilities{Resources: resources("file:///x"), Templates: templates("file:///{+path}", "db://{table}/rows")}),
+		listing(backend.Capabilities{Resources: resources("mem://b"), Templates: templates("file:///logs/{name}", "odd://{")}))
 	for _, c := range []struct {
 		uri, want string
 	}{
@@ -194,7 +176,7 @@ func owner(e *catalog.Entry) string {
 }
 
 func TestAnUnlistedURIBelongsToTheOnlyBackendWithResources(t *testing.T) {
-	s := settled(t, catalog.Options{}, capabilities(`{"resources":{}}`), capabilities(`{"tools":{}}`))
+	s := settled(t, catalog.Options{}, listing(capabilities(`{"resources":{}}`)), listing(capabilities(`{"tools":{}}`)))
 	if e, ok := s.All().Find(catalog.Resource, []byte("any://thing")); owner(e) != "a" || !ok {
 		t.Errorf("it belongs to %q", owner(e))
 	}
@@ -222,69 +204,8 @@ func TestNamesOfABackendThatWasNeverListed(t *testing.T) {
 	}
 }
 
-func TestPagesCoverTheListOnceAlsoWhenItChanges(t *testing.T) {
-	big := func(prefix string, n int) (list []json.RawMessage) {
-		for i := range n {
-			list = append(list, json.RawMessage(fmt.Sprintf(`{"name":"%s%04d","description":%q}`, prefix, i, strings.Repeat("d", 100_000))))
-		}
-		return list
-	}
-	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: big("t", 35)}).All()
-	other := settled(t, catalog.Options{}, backend.Capabilities{Tools: slices.Concat(big("a", 5), big("t", 20))}).All()
-	read := func(next func(page int) *catalog.View) (all []string, pages int) {
-		for cursor := ""; ; pages++ {
-			p, err := next(pages).List(catalog.Tool, cursor)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var page struct {
-				Tools      []struct{ Name string }
-				NextCursor *string
-			}
-			if err := json.Unmarshal([]byte("{"+string(p)+"}"), &page); err != nil {
-				t.Fatal(err)
-			}
-			if len(p) > 1<<20+1000 {
-				t.Errorf("a page has %d bytes", len(p))
-			}
-			for _, tool := range page.Tools {
-				all = append(all, tool.Name)
-			}
-			if page.NextCursor == nil {
-				return all, pages + 1
-			}
-			cursor = *page.NextCursor
-		}
-	}
-	all, pages := read(func(int) *catalog.View { return v })
-	if diff := cmp.Diff(names(v, catalog.Tool), all); diff != "" || pages != 4 {
-		t.Errorf("%d pages: %s", pages, diff)
-	}
-	mixed, _ := read(func(page int) *catalog.View {
-		if page == 0 {
-			return v
-		}
-		return other
-	})
-	if diff := cmp.Diff(names(other, catalog.Tool)[5:], mixed); diff != "" {
-		t.Errorf("after a change between two pages: %s", diff)
-	}
-}
-
-func TestForeignCursorsAreRefused(t *testing.T) {
-	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("x"), Prompts: prompts("x")}).All()
-	for _, cursor := range []string{"0", "!", "dG9vbHM", "dG9vbHM6", "cHJvbXB0czp4", strings.Repeat("A", 40_000), "dG9vbHM6eP8", "dG9vbHM6eA=="} {
-		if p, err := v.List(catalog.Tool, cursor); err == nil {
-			t.Errorf("cursor %.20q gave %s", cursor, p)
-		}
-	}
-	if p, err := v.List(catalog.Prompt, "cHJvbXB0czp4"); err != nil || string(p) != `"prompts":[]` {
-		t.Errorf("behind the last prompt: %s, %v", p, err)
-	}
-}
-
 func TestInstructionsComeFromTheBackends(t *testing.T) {
-	s := settled(t, catalog.Options{}, backend.Capabilities{Instructions: "Ask me."}, backend.Capabilities{}, backend.Capabilities{Instructions: "Or me."})
+	s := settled(t, catalog.Options{}, listing(backend.Capabilities{Instructions: "Ask me."}), &peer{}, listing(backend.Capabilities{Instructions: "Or me."}))
 	if diff := cmp.Diff("a (names begin with a_):\nAsk me.\n\nc (names begin with c_):\nOr me.", s.All().Instructions()); diff != "" {
 		t.Error(diff)
 	}
@@ -294,7 +215,7 @@ func TestInstructionsComeFromTheBackends(t *testing.T) {
 }
 
 func TestFindAllocatesNothingForWhatIsListed(t *testing.T) {
-	v := settled(t, catalog.Options{}, backend.Capabilities{Tools: tools("get")}).All()
+	v := settled(t, catalog.Options{}, offering("get")).All()
 	name := []byte("a_get")
 	if n := testing.AllocsPerRun(100, func() {
 		if _, ok := v.Find(catalog.Tool, name); !ok {
