@@ -35,6 +35,9 @@ type Backend struct {
 	Name   string // in the configuration
 	Slug   string // [a-z0-9-]+, different for each backend
 	Client Client
+	// Selection is what of it is served. Rules that Validate refuses leave out
+	// more, never less.
+	Selection Selection
 }
 
 // Catalog keeps the snapshot fresh. All methods are safe for concurrent use.
@@ -44,23 +47,23 @@ type Catalog struct {
 	loops    map[string]*loop // by name
 	current  atomic.Pointer[Snapshot]
 
-	mu       sync.Mutex
-	listings []*listing
-	views    []*View
-	facts    []Facts
-	sticky   map[clash]bool
-	told     map[Report]bool
-	nextSub  int
-	subs     map[int]func(Change)
+	mu      sync.Mutex
+	merger  *merger
+	history []history // by index of the backend
+	facts   []Facts
+	told    map[Report]bool
+	nextSub int
+	subs    map[int]func(Change)
 }
 
 // Facts is what the catalogue knows of one backend, for status pages.
 type Facts struct {
 	Loaded      bool // it has been listed at least once
-	Tools       int
+	Tools       int  // that are served, as the other numbers
 	Prompts     int
 	Resources   int
 	Templates   int
+	Redefined   int             // how often a tool or prompt got another definition under its name
 	Subscribe   bool            // it offers subscriptions to single resources
 	Tasks       bool            // it answers with tasks
 	Revision    wire.Revision   // of the protocol, "" until known
@@ -94,16 +97,15 @@ func New(o Options, backends []Backend) *Catalog {
 		o:        o.withDefaults(),
 		backends: slices.Clone(backends),
 		loops:    make(map[string]*loop, len(backends)),
-		listings: make([]*listing, len(backends)),
-		views:    make([]*View, len(backends)),
+		history:  make([]history, len(backends)),
 		facts:    make([]Facts, len(backends)),
-		sticky:   make(map[clash]bool),
 		subs:     make(map[int]func(Change)),
 	}
+	c.merger = newMerger(c.o, c.backends)
 	for i, b := range c.backends {
 		c.loops[b.Name] = newLoop(c, i, b)
 	}
-	c.current.Store(c.build())
+	c.current.Store(c.merger.snapshot())
 	return c
 }
 
@@ -157,19 +159,29 @@ func (c *Catalog) Subscribe(f func(Change)) (cancel func()) {
 
 // update makes a backend's new listing public.
 func (c *Catalog) update(i int, caps *backend.Capabilities) {
-	l := newListing(c.backends[i].Name, caps)
+	l := newListing(c.backends[i].Name, caps, c.merger.rules[c.backends[i].Name])
+	c.publish(func() {
+		now := time.Now()
+		c.history[i].note(l)
+		c.merger.listings[i], c.merger.views[i] = l, nil
+		c.facts[i] = Facts{
+			Subscribe: l.subscribe, Tasks: l.tasks,
+			Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
+			Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
+			Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
+			Redefined: c.history[i].changes,
+		}
+	})
+}
+
+// publish makes a snapshot after a change under the lock, and tells what is new
+// in it.
+func (c *Catalog) publish(change func()) {
 	c.mu.Lock()
-	now := time.Now()
-	c.listings[i], c.views[i] = l, nil
-	c.facts[i] = Facts{
-		Subscribe: l.subscribe, Tasks: l.tasks,
-		Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
-		Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
-		Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
-	}
-	before, after := c.current.Load(), c.build()
+	change()
+	before, after := c.current.Load(), c.merger.snapshot()
 	c.current.Store(after)
-	change := difference(before, after)
+	lists := difference(before, after)
 	reports := c.untold(after.reps)
 	subs := slices.Collect(maps.Values(c.subs))
 	c.mu.Unlock()
@@ -179,11 +191,11 @@ func (c *Catalog) update(i int, caps *backend.Capabilities) {
 			slog.String("backend", r.Backend), slog.String("kind", r.Kind.String()),
 			slog.String("name", r.Name), slog.String("public", r.Public), slog.String("text", r.Text))
 	}
-	if change.All == 0 && len(change.Own) == 0 {
+	if lists.All == 0 && len(lists.Own) == 0 {
 		return
 	}
 	for _, f := range subs {
-		f(change)
+		f(lists)
 	}
 }
 
@@ -199,18 +211,6 @@ func (c *Catalog) failed(i int, err error) {
 		c.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "catalogue not refreshed",
 			slog.String("backend", c.backends[i].Name), slog.String("reason", reason), slog.Any("error", err))
 	}
-}
-
-// build makes a snapshot of the listings. c.mu is held, except by New.
-func (c *Catalog) build() *Snapshot {
-	m := merger{
-		namer: namer{c.o.Separator, c.o.MaxNameLength}, pager: pager{size: c.o.page}, auto: c.o.Conflicts == Auto, sticky: c.sticky,
-		backends: c.backends, listings: c.listings, views: c.views,
-	}
-	if m.auto {
-		m.settle()
-	}
-	return m.snapshot()
 }
 
 // untold returns the reports that were not logged yet. c.mu is held.

@@ -1,9 +1,13 @@
 package catalog
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/wire"
@@ -51,16 +55,21 @@ func (r Report) String() string {
 // item is one definition as a backend sent it.
 type item struct {
 	name   string
+	as     string // the name after the rules for the backend, before a prefix
 	raw    []byte
 	nameAt wire.Span // of the name's value in raw
 	params []wire.ParamHeader
 	match  matcher // of templates
+	digest Digest  // of tools and prompts
+	before *Digest // of the definition that the name had earlier, nil if it is the first
 	last   *Entry  // in the view of all backends; the catalogue's lock guards it
 }
 
-// listing is what one backend lists. It is immutable, but for last.
+// listing is what one backend lists, as far as it is served. It is immutable, but
+// for last.
 type listing struct {
 	items        [kinds][]item
+	digests      map[named]Digest // of all permitted tools and prompts
 	revision     wire.Revision
 	server       json.RawMessage
 	instructions string
@@ -71,10 +80,14 @@ type listing struct {
 	reports      []Report
 }
 
-// newListing reads what a backend lists. Definitions that no client could use
-// are left out and reported; they never take others with them.
-func newListing(name string, c *backend.Capabilities) *listing {
-	l := &listing{revision: c.Revision, server: c.Server, instructions: bounded(c.Instructions)}
+// newListing reads what a backend lists and applies the rules for it. Definitions
+// that no client could use are left out and reported; they never take others with
+// them.
+func newListing(name string, c *backend.Capabilities, rules *selectors) *listing {
+	l := &listing{
+		revision: c.Revision, server: c.Server, instructions: bounded(c.Instructions),
+		digests: make(map[named]Digest, len(c.Tools)+len(c.Prompts)),
+	}
 	var declared struct {
 		Resources *struct {
 			Subscribe bool `json:"subscribe"`
@@ -89,29 +102,96 @@ func newListing(name string, c *backend.Capabilities) *listing {
 	l.tasks = declared.Tasks != nil || declared.Extensions[tasksExtension] != nil
 	l.extras = extras(c.Capabilities)
 	for kind, raws := range [kinds][]json.RawMessage{c.Tools, c.Prompts, c.Resources, c.Templates} {
-		l.read(name, Kind(kind), raws)
+		l.read(name, Kind(kind), raws, &rules[kind])
 	}
 	return l
 }
 
 // read takes the definitions of one kind.
-func (l *listing) read(name string, k Kind, raws []json.RawMessage) {
-	seen := make(map[string]bool, len(raws))
+func (l *listing) read(name string, k Kind, raws []json.RawMessage, rules *selector) {
+	seen, listed := make(map[string]bool, len(raws)), make(map[string]bool, len(raws))
 	for _, e := range elements(raws) {
 		it := item{name: e.Name, raw: e.Raw, nameAt: e.NameAt}
 		if k == Resource || k == Template {
 			it.name = e.URI
 		}
+		listed[it.name] = true
+		if !rules.permits(it.name) {
+			continue
+		}
 		err := it.complete(k)
 		if err == nil && seen[it.name] {
 			err = errTwice
+		}
+		if err == nil {
+			seen[it.name] = true
+			err = l.inspect(name, k, &it, rules)
 		}
 		if err != nil {
 			l.reports = append(l.reports, Report{Backend: name, Kind: k, Name: shortened(it.name), Text: err.Error()})
 			continue
 		}
-		seen[it.name] = true
 		l.items[k] = append(l.items[k], it)
+	}
+	if k == Tool || k == Prompt {
+		l.reports = append(l.reports, rules.unmatched(name, k, listed)...)
+		l.rename(name, k, rules)
+	}
+}
+
+// inspect takes the digest of a tool or prompt and compares it with the pinned
+// one.
+func (l *listing) inspect(name string, k Kind, it *item, rules *selector) error {
+	it.as = it.name
+	if k != Tool && k != Prompt {
+		return nil
+	}
+	it.digest = sha256.Sum256(wire.Canonical(nil, it.raw))
+	l.digests[named{k, it.name}] = it.digest
+	if want, pinned := rules.pin[it.name]; pinned && want != it.digest {
+		return fmt.Errorf("its definition is %s and the pinned one %s; if the new one is welcome, %s",
+			it.digest, want, pinning(name, rules.key, it))
+	}
+	return nil
+}
+
+// rename gives items the names that the rules have for them. A name that another
+// item has, under its own name or an earlier rule, is not given again.
+func (l *listing) rename(name string, k Kind, rules *selector) {
+	to := make(map[string]string)
+	for _, it := range l.items[k] {
+		if wanted, ok := rules.rename[it.name]; ok {
+			to[it.name] = wanted
+		}
+		if wanted, ok := rules.misnamed[it.name]; ok {
+			l.reports = append(l.reports, Report{Backend: name, Kind: k, Name: shortened(it.name), Public: shortened(it.name),
+				Text: fmt.Sprintf("it is not renamed to %q: names have letters, digits, _ . and - only", wanted)})
+		}
+	}
+	// One that keeps its name may take it from another that was to get it.
+	for again := len(to) > 0; again; {
+		again = false
+		holders := make(map[string]string)
+		for _, it := range l.items[k] {
+			if _, moves := to[it.name]; !moves {
+				holders[it.name] = it.name
+			}
+		}
+		for _, old := range slices.Sorted(maps.Keys(to)) {
+			wanted := to[old]
+			if holder, taken := holders[wanted]; taken {
+				l.reports = append(l.reports, Report{Backend: name, Kind: k, Name: shortened(old), Public: shortened(old),
+					Text: fmt.Sprintf("it is not renamed to %q: %q has that name", wanted, shortened(holder))})
+				delete(to, old)
+				again = true
+				break
+			}
+			holders[wanted] = old
+		}
+	}
+	for i := range l.items[k] {
+		it := &l.items[k][i]
+		it.as = cmp.Or(to[it.name], it.name)
 	}
 }
 

@@ -30,6 +30,8 @@ type peer struct {
 	on    func(string)
 	ears  int // streams open
 	mute  error
+
+	rules catalog.Selection // set before it is served
 }
 
 func (p *peer) ListCapabilities(ctx context.Context) (*backend.Capabilities, error) {
@@ -113,7 +115,7 @@ func serve(t *testing.T, o catalog.Options, peers ...*peer) *catalog.Catalog {
 	var backends []catalog.Backend
 	for i, p := range peers {
 		name := string(rune('a' + i))
-		backends = append(backends, catalog.Backend{Name: name, Slug: name, Client: p})
+		backends = append(backends, catalog.Backend{Name: name, Slug: name, Client: p, Selection: p.rules})
 	}
 	c := catalog.New(o, backends)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -143,9 +145,31 @@ func settled(t *testing.T, o catalog.Options, peers ...*peer) (s *catalog.Snapsh
 // listing is a peer that lists that.
 func listing(caps backend.Capabilities) *peer { return &peer{caps: caps} }
 
-// offering is a peer with tools and prompts of these names.
-func offering(names ...string) *peer {
-	return listing(backend.Capabilities{Tools: tools(names...), Prompts: prompts(names...)})
+// offering is a peer with tools and prompts of these names, under these rules
+// for both.
+func offering(rules catalog.Rules, names ...string) *peer {
+	return &peer{caps: backend.Capabilities{Tools: tools(names...), Prompts: prompts(names...)},
+		rules: catalog.Selection{Tools: rules, Prompts: rules}}
+}
+
+// reports returns the reports as lines.
+func reports(s *catalog.Snapshot) []string {
+	var list []string
+	for _, r := range s.Reports() {
+		list = append(list, r.String())
+	}
+	return list
+}
+
+// reportsOf returns the reports about entries of one kind.
+func reportsOf(s *catalog.Snapshot, k catalog.Kind) []string {
+	var list []string
+	for _, r := range s.Reports() {
+		if r.Kind == k {
+			list = append(list, r.String())
+		}
+	}
+	return list
 }
 
 // names returns the public names of a kind.

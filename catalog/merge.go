@@ -7,25 +7,48 @@ import (
 	"github.com/recloser-mcp/recloser/wire"
 )
 
-// merger builds a snapshot out of what each backend lists.
+// merger builds snapshots out of what each backend lists. It is all that one
+// snapshot has beyond the listings themselves, so that an identity with
+// credentials of its own can have another one.
 type merger struct {
-	namer    namer
-	pager    pager
-	auto     bool
-	sticky   map[clash]bool // names that got a prefix under Auto; kept between builds
-	backends []Backend
+	conflicts Conflicts
+	namer     namer
+	pager     pager
+	backends  []Backend
+	rules     map[string]*selectors // by name
+	slugs     map[string]bool
+
 	listings []*listing // by index of the backend; nil: never listed
 	views    []*View    // of each backend alone; nil: to be made, and kept here
+	sticky   map[named]bool
 	reports  []Report
 }
 
-// clash is a name that more than one backend has.
-type clash struct {
-	kind   Kind
-	public string
+// named is a name among those of its kind.
+type named struct {
+	kind Kind
+	name string
 }
 
+func newMerger(o Options, backends []Backend) *merger {
+	m := &merger{
+		conflicts: o.Conflicts, namer: namer{o.Separator, o.MaxNameLength}, pager: pager{size: o.page},
+		backends: backends, rules: make(map[string]*selectors, len(backends)), slugs: make(map[string]bool, len(backends)),
+		listings: make([]*listing, len(backends)), views: make([]*View, len(backends)),
+		sticky: make(map[named]bool),
+	}
+	for _, b := range backends {
+		m.rules[b.Name], m.slugs[b.Slug] = newSelectors(b.Selection), true
+	}
+	return m
+}
+
+// snapshot builds the catalogue as it is now.
 func (m *merger) snapshot() *Snapshot {
+	m.reports = nil
+	if m.conflicts == Auto {
+		m.settle()
+	}
 	s := &Snapshot{all: m.all(), own: make(map[string]*View, len(m.backends))}
 	for i, b := range m.backends {
 		if m.views[i] == nil {
@@ -50,7 +73,7 @@ func (m *merger) snapshot() *Snapshot {
 
 // all is the view of every backend.
 func (m *merger) all() *View {
-	v := &View{namer: m.namer, missing: make(map[string]string)}
+	v := &View{namer: m.namer, rules: m.rules, missing: make(map[string]string)}
 	providers := 0
 	for i, l := range m.listings {
 		if l == nil {
@@ -78,7 +101,7 @@ func (m *merger) all() *View {
 // own is the view of one backend under its own names.
 func (m *merger) own(i int) *View {
 	b, l := m.backends[i], m.listings[i]
-	v := &View{namer: m.namer, alone: b.Name}
+	v := &View{namer: m.namer, rules: m.rules, alone: b.Name}
 	if l == nil {
 		v.missing = map[string]string{b.Slug: b.Name}
 		l = &listing{}
@@ -89,7 +112,7 @@ func (m *merger) own(i int) *View {
 			it := &l.items[k][n]
 			public := it.name
 			if k == Tool || k == Prompt {
-				public = m.namer.bare(it.name)
+				public = m.namer.bare(it.as)
 			}
 			entries = append(entries, it.entry(k, b.Name, public))
 		}
@@ -98,89 +121,6 @@ func (m *merger) own(i int) *View {
 	v.instructions = l.instructions
 	v.extras = eras([]*listing{l})
 	return v
-}
-
-// named returns the entries of a kind whose public names we make.
-func (m *merger) named(k Kind) []*Entry {
-	var entries []*Entry
-	taken := make(map[string]string) // public name to owner
-	for i, l := range m.listings {
-		if l == nil {
-			continue
-		}
-		b := m.backends[i]
-		for n := range l.items[k] {
-			it := &l.items[k][n]
-			public := m.public(k, b.Slug, it.name)
-			if owner, ok := taken[public]; ok {
-				m.report(b, k, it.name, "", fmt.Sprintf("its public name %q is taken by %s", public, owner))
-				continue
-			}
-			taken[public] = b.Name
-			if full := m.full(k, b.Slug, it.name); full != public {
-				m.report(b, k, it.name, public, fmt.Sprintf("names have at most %d characters of letters, digits, _ . and -", m.namer.max))
-			}
-			entries = append(entries, it.joint(k, b.Name, public))
-		}
-	}
-	return entries
-}
-
-// public returns a name's public form.
-func (m *merger) public(k Kind, slug, name string) string {
-	if m.auto {
-		if bare := m.namer.bare(name); !m.sticky[clash{k, bare}] {
-			return bare
-		}
-	}
-	return m.namer.prefixed(slug, name)
-}
-
-// full is what public would be without the rules for public names.
-func (m *merger) full(k Kind, slug, name string) string {
-	if m.auto && !m.sticky[clash{k, m.namer.bare(name)}] {
-		return name
-	}
-	return slug + m.namer.separator + name
-}
-
-// settle decides which names get a prefix under Auto. A prefix can produce a
-// name that another backend has, so this goes on until nothing is new. Names
-// that nobody has any more are forgotten.
-func (m *merger) settle() {
-	for _, k := range []Kind{Tool, Prompt} {
-		bares := make(map[string]bool)
-		for again := true; again; {
-			again = false
-			taken := make(map[string]clash) // public names to the bare names behind them
-			for i, l := range m.listings {
-				if l == nil {
-					continue
-				}
-				for n := range l.items[k] {
-					name := l.items[k][n].name
-					bare := clash{k, m.namer.bare(name)}
-					bares[bare.public] = true
-					public := m.public(k, m.backends[i].Slug, name)
-					first, ok := taken[public]
-					if !ok {
-						taken[public] = bare
-						continue
-					}
-					for _, c := range []clash{first, bare} {
-						if !m.sticky[c] {
-							m.sticky[c], again = true, true
-						}
-					}
-				}
-			}
-		}
-		for c := range m.sticky {
-			if c.kind == k && !bares[c.public] {
-				delete(m.sticky, c)
-			}
-		}
-	}
 }
 
 // located returns the entries of a kind that are known by their URI. The first
@@ -207,7 +147,7 @@ func (m *merger) located(k Kind) []*Entry {
 }
 
 func (m *merger) report(b Backend, k Kind, name, public, text string) {
-	m.reports = append(m.reports, Report{Backend: b.Name, Kind: k, Name: name, Public: public, Text: text})
+	m.reports = append(m.reports, Report{Backend: b.Name, Kind: k, Name: shortened(name), Public: public, Text: text})
 }
 
 // instructions joins what the backends say about themselves.
@@ -224,7 +164,7 @@ func (m *merger) instructions() string {
 			b.WriteString("\n\n")
 		}
 		b.WriteString(m.backends[i].Name)
-		if !m.auto {
+		if m.conflicts == Prefix {
 			fmt.Fprintf(&b, " (names begin with %s%s)", m.backends[i].Slug, m.namer.separator)
 		}
 		b.WriteString(":\n" + l.instructions)

@@ -165,7 +165,7 @@ func (p *peer) offer(s step) {
 
 func TestForeignCursorsAreRefused(t *testing.T) {
 	encoded := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
-	s := settled(t, catalog.Options{}.WithPages(1), offering("x", "y"), offering("x", "y"))
+	s := settled(t, catalog.Options{}.WithPages(1), offering(catalog.Rules{}, "x", "y"), offering(catalog.Rules{}, "x", "y"))
 	a, _ := s.Backend("a")
 	b, _ := s.Backend("b")
 	_, cursor := pageOf(t, s.All(), catalog.Tool, "")

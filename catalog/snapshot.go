@@ -53,9 +53,10 @@ type View struct {
 	instructions string
 	extras       [2][]byte // capabilities of elder and of later backends
 	namer        namer
-	sole         string            // the one backend that has resources, "" when there are several
-	alone        string            // the backend of an endpoint that serves one
-	missing      map[string]string // slugs to names of backends that were never listed
+	rules        map[string]*selectors // by name of the backend
+	sole         string                // the one backend that has resources, "" when there are several
+	alone        string                // the backend of an endpoint that serves one
+	missing      map[string]string     // slugs to names of backends that were never listed
 }
 
 // section is the entries of one kind.
@@ -82,8 +83,8 @@ func (v *View) Entries(k Kind) []*Entry { return v.sections[k].sorted }
 // What is not listed may still have an owner: a URI that a template can have
 // made belongs to the backend of the most literal such template; a URI belongs
 // to the only backend with resources; a name whose prefix is the slug of a
-// backend that was never listed yet belongs to that backend. Such an entry has
-// no definition.
+// backend that was never listed yet belongs to that backend. The rules for that
+// backend hold for it as for what is listed. Such an entry has no definition.
 func (v *View) Find(k Kind, name []byte) (*Entry, bool) {
 	if e, ok := v.sections[k].byName[string(name)]; ok {
 		return e, true
@@ -102,14 +103,17 @@ func (v *View) findURI(uri string) (*Entry, bool) {
 	}
 	var best *Entry
 	for _, e := range v.sections[Template].sorted {
-		if (best == nil || e.match.literal > best.match.literal) && e.match.match(uri) {
+		if (best == nil || e.match.literal > best.match.literal) && e.match.match(uri) && v.rules[e.Backend][Resource].permitsUnlisted(uri) {
 			best = e
 		}
 	}
 	if best != nil {
-		return v.inferred(Resource, best.Backend, uri)
+		return inferred(Resource, best.Backend, uri, uri), true
 	}
-	return v.inferred(Resource, v.owner(), uri)
+	if owner := v.owner(); owner != "" && v.rules[owner][Resource].permitsUnlisted(uri) {
+		return inferred(Resource, owner, uri, uri), true
+	}
+	return nil, false
 }
 
 // owner returns the only backend that a resource can belong to.
@@ -124,25 +128,23 @@ func (v *View) findName(k Kind, public string) (*Entry, bool) {
 	if len(v.missing) == 0 {
 		return nil, false
 	}
-	if v.alone != "" {
-		return v.inferred(k, v.alone, public)
+	owner, name := v.alone, public
+	if owner == "" {
+		slug, rest, ok := v.namer.split(public)
+		if owner = v.missing[slug]; !ok || owner == "" {
+			return nil, false
+		}
+		name = rest
 	}
-	slug, name, ok := v.namer.split(public)
+	own, ok := v.rules[owner][k].own(name)
 	if !ok {
 		return nil, false
 	}
-	e, ok := v.inferred(k, v.missing[slug], name)
-	if ok {
-		e.Public = public
-	}
-	return e, ok
+	return inferred(k, owner, public, own), true
 }
 
-func (v *View) inferred(k Kind, backend, name string) (*Entry, bool) {
-	if backend == "" {
-		return nil, false
-	}
-	return &Entry{Kind: k, Backend: backend, Public: name, Name: name}, true
+func inferred(k Kind, backend, public, name string) *Entry {
+	return &Entry{Kind: k, Backend: backend, Public: public, Name: name}
 }
 
 // Missing returns the names of backends that were never listed yet, sorted.

@@ -14,50 +14,8 @@ import (
 	"github.com/recloser-mcp/recloser/catalog"
 )
 
-func TestPublicNames(t *testing.T) {
-	long := strings.Repeat("x", 70)
-	for _, c := range []struct {
-		what string
-		o    catalog.Options
-		a, b []string
-		want []string
-	}{
-		{"a prefix for each", catalog.Options{}, []string{"get"}, []string{"put"}, []string{"a_get", "b_put"}},
-		{"the same name", catalog.Options{}, []string{"get"}, []string{"get"}, []string{"a_get", "b_get"}},
-		{"another separator", catalog.Options{Separator: "__"}, []string{"get"}, nil, []string{"a__get"}},
-		{"a name with a separator", catalog.Options{}, []string{"b_x"}, []string{"x"}, []string{"a_b_x", "b_x"}},
-		{"too long", catalog.Options{}, []string{long}, nil, []string{"a_" + long[:53] + "_iox5npfy"}},
-		{"foreign characters", catalog.Options{}, []string{"größe/m²"}, nil, []string{"a_gr__e_m__s5czo6ua"}},
-		{"auto without a clash", catalog.Options{Conflicts: catalog.Auto}, []string{"get"}, []string{"put"}, []string{"get", "put"}},
-		{"auto with one", catalog.Options{Conflicts: catalog.Auto}, []string{"get", "x"}, []string{"get", "y"}, []string{"a_get", "b_get", "x", "y"}},
-		{"auto where a prefix makes another", catalog.Options{Conflicts: catalog.Auto},
-			[]string{"get", "b_get"}, []string{"get"}, []string{"a_b_get", "a_get", "b_get"}},
-		{"auto and too long", catalog.Options{Conflicts: catalog.Auto}, []string{long}, nil, []string{long[:55] + "_y4n5ccjc"}},
-	} {
-		t.Run(c.what, func(t *testing.T) {
-			s := settled(t, c.o, offering(c.a...), offering(c.b...))
-			got := names(s.All(), catalog.Tool)
-			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Error(diff)
-			}
-			if diff := cmp.Diff(got, names(s.All(), catalog.Prompt)); diff != "" {
-				t.Errorf("prompts are named otherwise: %s", diff)
-			}
-			for _, e := range s.All().Entries(catalog.Tool) {
-				var d struct{ Name string }
-				if err := json.Unmarshal(e.Definition, &d); err != nil || d.Name != e.Public || len(e.Public) > 64 {
-					t.Errorf("%q is defined as %s", e.Public, e.Definition)
-				}
-				if found, ok := s.Tool(e.Public); !ok || found != e {
-					t.Errorf("%q is listed and not found", e.Public)
-				}
-			}
-		})
-	}
-}
-
 func TestABackendAloneKeepsItsOwnNames(t *testing.T) {
-	s := settled(t, catalog.Options{}, offering("get", "put"), offering("get"))
+	s := settled(t, catalog.Options{}, offering(catalog.Rules{}, "get", "put"), offering(catalog.Rules{}, "get"))
 	own, ok := s.Backend("a")
 	if !ok {
 		t.Fatal("no view")
@@ -120,10 +78,6 @@ func TestUnusableEntriesAreLeftOutAndReported(t *testing.T) {
 	if diff := cmp.Diff([]string{"file:///x", "file:///y"}, names(s.All(), catalog.Resource)); diff != "" {
 		t.Error(diff)
 	}
-	var got []string
-	for _, r := range s.Reports() {
-		got = append(got, r.String())
-	}
 	if diff := cmp.Diff([]string{
 		`tool "bad" of a is not listed: invalid x-mcp-header at "r": type is not string, integer or boolean`,
 		`tool "" of a is not listed: it has no name`,
@@ -131,7 +85,7 @@ func TestUnusableEntriesAreLeftOutAndReported(t *testing.T) {
 		`tool "good" of a is not listed: the backend lists it twice`,
 		`resource "file:///x" of b is not listed: a stands before it in the configuration and has the same URI`,
 		`resource template "file:///{p}" of b is not listed: a stands before it in the configuration and has the same URI`,
-	}, got); diff != "" {
+	}, reports(s)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -215,7 +169,7 @@ func TestInstructionsComeFromTheBackends(t *testing.T) {
 }
 
 func TestFindAllocatesNothingForWhatIsListed(t *testing.T) {
-	v := settled(t, catalog.Options{}, offering("get")).All()
+	v := settled(t, catalog.Options{}, offering(catalog.Rules{}, "get")).All()
 	name := []byte("a_get")
 	if n := testing.AllocsPerRun(100, func() {
 		if _, ok := v.Find(catalog.Tool, name); !ok {
@@ -223,27 +177,5 @@ func TestFindAllocatesNothingForWhatIsListed(t *testing.T) {
 		}
 	}); n != 0 {
 		t.Errorf("%.0f allocations", n)
-	}
-}
-
-func TestValidate(t *testing.T) {
-	for _, c := range []struct {
-		o    catalog.Options
-		want string
-	}{
-		{catalog.Options{}, ""},
-		{catalog.Options{Conflicts: catalog.Auto, Separator: "__", MaxNameLength: 24}, ""},
-		{catalog.Options{Conflicts: "merge"}, `conflicts is "merge": use "prefix" or "auto"`},
-		{catalog.Options{Separator: "/"}, `separator is "/": use letters, digits, _ . and - only`},
-		{catalog.Options{Separator: "-"}, `separator "-" begins with a character that slugs hold: begin it with "_" or "."`},
-		{catalog.Options{MaxNameLength: 500}, `maxNameLength is 500: use 24 to 128`},
-	} {
-		got := ""
-		if err := c.o.Validate(); err != nil {
-			got = err.Error()
-		}
-		if got != c.want {
-			t.Errorf("Validate(%+v) = %q, want %q", c.o, got, c.want)
-		}
 	}
 }

@@ -159,11 +159,28 @@ func TestEachMistakeSaysWhereAndWhatToDo(t *testing.T) {
 		{"later kinds of conflicts", "catalog: {conflicts: priority, priority: [a]}\n",
 			[]string{`c.yaml:1:22: catalog.conflicts: is "priority"; use "prefix" or "auto"`,
 				`c.yaml:1:32: catalog.priority: unknown key; use conflicts, separator or maxNameLength`}},
+		{"globs that are none", "mcpServers:\n  a:\n    url: https://a.example\n    tools: {allow: [], deny: [x, 'delete_[', '']}\n    prompts: {allow: ['x\\']}\n    resources: {deny: ['[file: y']}\n",
+			[]string{`c.yaml:4:20: mcpServers.a.tools.allow: is empty; remove it to serve everything, or deny ["*"] to serve nothing`,
+				`c.yaml:4:34: mcpServers.a.tools.deny[1]: is "delete_[", which is no glob; close each [ with a ], or put \ before a character that stands for itself`,
+				`c.yaml:4:46: mcpServers.a.tools.deny[2]: is empty; write a name, or a glob such as "get_*"`,
+				`c.yaml:5:23: mcpServers.a.prompts.allow[0]: is "x\\", which is no glob; close each [ with a ], or put \ before a character that stands for itself`,
+				`c.yaml:6:24: mcpServers.a.resources.deny[0]: is "[file: y", which is no glob; close each [ with a ], or put \ before a character that stands for itself`}},
+		{"digests that are none", "mcpServers: {a: {url: 'https://a.example', tools: {pin: {get.it: sha256:abc, put: 7}}, prompts: {pin: {x: '${SECRET}'}}}}\n",
+			[]string{`c.yaml:1:66: mcpServers.a.tools.pin["get.it"]: is no digest of a definition; write "sha256:" and 64 hexadecimal digits`,
+				`c.yaml:1:83: mcpServers.a.tools.pin.put: is no digest of a definition; write "sha256:" and 64 hexadecimal digits`,
+				`c.yaml:1:107: mcpServers.a.prompts.pin.x: is no digest of a definition; write "sha256:" and 64 hexadecimal digits`}},
+		{"rules that do not exist", "mcpServers: {a: {url: 'https://a.example', tools: {alow: [x]}, resources: {rename: {a: b}}}}\n",
+			[]string{`c.yaml:1:52: mcpServers.a.tools.alow: unknown key; did you mean "allow"?`,
+				`c.yaml:1:76: mcpServers.a.resources.rename: unknown key; use allow or deny`}},
+		{"the same rule twice", "mcpServers: {a: {url: 'https://a.example', tools: [x], includeTools: [y]}, b: {url: 'https://b.example', includeTools: []}, c: {url: 'https://c.example', tools: []}}\n",
+			[]string{`c.yaml:1:56: mcpServers.a.includeTools: is given beside tools.allow; keep one of the two`,
+				`c.yaml:1:120: mcpServers.b.includeTools: is empty; remove it to serve every tool, or set disabled: true`,
+				`c.yaml:1:162: mcpServers.c.tools.allow: is empty; remove it to serve everything, or deny ["*"] to serve nothing`}},
 		{"a later store", "sessions: {store: redis}\n",
 			[]string{`c.yaml:1:19: sessions.store: is "redis"; use "memory"`}},
-		{"later keys", "tls: {certFile: a}\nmcpServers: {a: {url: 'https://a.example', tools: {deny: [x]}}}\n",
+		{"later keys", "tls: {certFile: a}\nmcpServers: {a: {url: 'https://a.example', tokenStore: x}}\n",
 			[]string{`c.yaml:1:1: tls: unknown key; use listen, publicURL, allowedHosts, incomingAuth, admin, credentials, mcpServers, catalog, health, sessions, telemetry, limits, drainTimeout or log`,
-				`c.yaml:2:44: mcpServers.a.tools: unknown key; use url, headers, authRetry, timeouts, tls, isolation, passthroughHeaders, allowInsecure, proxy, httpUrl, serverUrl, type, transport, auth, timeout or disabled`}},
+				`c.yaml:2:44: mcpServers.a.tokenStore: unknown key; use url, headers, authRetry, timeouts, tls, isolation, passthroughHeaders, allowInsecure, proxy, tools, prompts, resources, httpUrl, serverUrl, type, transport, auth, timeout, disabled, includeTools, excludeTools or disabledTools`}},
 		{"every health setting at once", "health: {interval: 1ms, timeout: 1, unavailableAfter: -2}\n",
 			[]string{`c.yaml:1:20: health.interval: is 1ms; use 1s or more`,
 				`c.yaml:1:34: health.timeout: expected a duration, got "1"; write a number with its unit, such as 500ms, 30s or 5m`,
@@ -182,7 +199,7 @@ func TestEachMistakeSaysWhereAndWhatToDo(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, _, got := parse(t, tt.text, nil)
+			_, _, got := parse(t, tt.text, map[string]string{"SECRET": "hunter22"})
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}

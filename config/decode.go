@@ -69,7 +69,8 @@ func (d *decoder) decode(n *node, path string, v reflect.Value) {
 	if tu, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if s, ok := d.scalar(n, path, "a text"); ok {
 			if err := tu.UnmarshalText([]byte(s)); err != nil {
-				d.foreign(n.mark, path, err.Error(), "", n, n)
+				message, fix := inTwo(err.Error())
+				d.foreign(n.mark, path, message, fix, n, n)
 			}
 		}
 		return

@@ -63,6 +63,8 @@ type Backend struct {
 	Name, Slug string
 	// Options are complete but for Auth, Trace, Logger and ClientInfo.
 	Options backend.Options
+	// Selection is what of the backend is served, and under which names.
+	Selection catalog.Selection
 	// Credential is the Key of one of the document's Credentials; empty: the
 	// backend is called without.
 	Credential string
@@ -166,7 +168,7 @@ func (d *decoder) backends(doc *Document, f *file) {
 		if !s.disabled {
 			c := d.credentialOf(s, &f.Credentials)
 			d.checkServer(s, c)
-			b.Options = d.options(s, f)
+			b.Options, b.Selection = d.options(s, f), s.entry.selection()
 			if !s.entry.isProcess && !d.bad(s.path) {
 				d.located(s.value, s.path, s.mark, b.Options.Validate())
 			}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/recloser-mcp/recloser/auth"
+	"github.com/recloser-mcp/recloser/catalog"
 	"github.com/recloser-mcp/recloser/config"
 )
 
@@ -44,6 +45,8 @@ func clientCredentials(see func(auth.ClientCredentialsOptions) any) func(*testin
 }
 
 func sent(t *testing.T, d *config.Document) any { return headers(t, d, d.Backends[0].Credential) }
+
+const someDigest = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
 func ccText(settings string) string {
 	return "credentials: {c: {type: client_credentials, tokenURL: 'https://i.example/t', clientID: i, clientSecret: s, " + settings + "}}"
@@ -96,6 +99,19 @@ var effects = map[string]effect{
 	"mcpServers.NAME.allowInsecure":         {"mcpServers: {a: {url: 'http://a.example', allowInsecure: true, auth: {type: bearer, token: t}}}", options(func(b config.Backend) any { return b.Options.AllowInsecure }), "true"},
 	"mcpServers.NAME.proxy":                 {entry("proxy: none"), options(func(b config.Backend) any { return b.Options.Proxy }), "none"},
 	"mcpServers.NAME.disabled":              {"mcpServers: {a: {command: npx, nonsense: 1, env: {A: '${UNSET}'}, disabled: true}}", options(func(b config.Backend) any { return b.Disabled }), "true"},
+	"mcpServers.NAME.tools.allow":           {entry("tools: {allow: [get_*, x]}"), options(func(b config.Backend) any { return b.Selection.Tools.Allow }), "[get_* x]"},
+	"mcpServers.NAME.tools.deny":            {entry("tools: {deny: [delete_*]}"), options(func(b config.Backend) any { return b.Selection.Tools.Deny }), "[delete_*]"},
+	"mcpServers.NAME.tools.rename":          {entry("tools: {rename: {old: new}}"), options(func(b config.Backend) any { return b.Selection.Tools.Rename }), "map[old:new]"},
+	"mcpServers.NAME.tools.pin":             {entry("tools: {pin: {get.it: '" + someDigest + "'}}"), options(func(b config.Backend) any { return b.Selection.Tools.Pin["get.it"] }), someDigest},
+	"mcpServers.NAME.prompts.allow":         {entry("prompts: {allow: [plan]}"), options(func(b config.Backend) any { return b.Selection.Prompts.Allow }), "[plan]"},
+	"mcpServers.NAME.prompts.deny":          {entry("prompts: {deny: [plan]}"), options(func(b config.Backend) any { return b.Selection.Prompts.Deny }), "[plan]"},
+	"mcpServers.NAME.prompts.rename":        {entry("prompts: {rename: {old: new}}"), options(func(b config.Backend) any { return b.Selection.Prompts.Rename }), "map[old:new]"},
+	"mcpServers.NAME.prompts.pin":           {entry("prompts: {pin: {plan: '" + someDigest + "'}}"), options(func(b config.Backend) any { return b.Selection.Prompts.Pin["plan"] }), someDigest},
+	"mcpServers.NAME.resources.allow":       {entry("resources: {allow: ['file:///srv/*']}"), options(func(b config.Backend) any { return b.Selection.Resources.Allow }), "[file:///srv/*]"},
+	"mcpServers.NAME.resources.deny":        {entry("resources: {deny: ['file:///etc/*']}"), options(func(b config.Backend) any { return b.Selection.Resources.Deny }), "[file:///etc/*]"},
+	"mcpServers.NAME.includeTools":          {entry("includeTools: [get, 'a*']"), options(func(b config.Backend) any { return b.Selection.Tools.Allow }), `[get a\*]`},
+	"mcpServers.NAME.excludeTools":          {entry("excludeTools: [x], tools: {deny: [y]}"), options(func(b config.Backend) any { return b.Selection.Tools.Deny }), "[y x]"},
+	"mcpServers.NAME.disabledTools":         {entry("disabledTools: [x]"), options(func(b config.Backend) any { return b.Selection.Tools.Deny }), "[x]"},
 	"auth.type":                             {entry("auth: {type: unauthenticated}"), sent, "map[]"},
 	"auth.use":                              {"credentials: {c: {type: bearer, token: t}}\n" + entry("auth: {use: c}"), sent, "map[Authorization:Bearer t]"},
 	"auth.scopes":                           {ccText("scopes: [y]") + "\n" + entry("auth: {use: c, scopes: [x]}"), clientCredentials(func(o auth.ClientCredentialsOptions) any { return o.Scopes }), "[x]"},
@@ -161,6 +177,14 @@ func TestSpellingsOfTheTransport(t *testing.T) {
 				t.Errorf("%s: %s gives %q", key, v, problems)
 			}
 		}
+	}
+}
+
+// A list of tools, as some clients have it, is the list of those allowed.
+func TestAListInPlaceOfTheRulesForTools(t *testing.T) {
+	rules := good(t, entry("tools: [get, '*']"), nil).Backends[0].Selection.Tools
+	if diff := cmp.Diff(catalog.Rules{Allow: []string{"get", "*"}}, rules); diff != "" {
+		t.Error(diff)
 	}
 }
 

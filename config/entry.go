@@ -84,22 +84,19 @@ func (d *decoder) checkSlugs(servers serverSection) {
 // ignored are keys of clients that mean nothing to a gateway, or to one that
 // starts no process, and why.
 var ignored = map[string]string{
-	"autoApprove":   "clients decide what needs approval",
-	"alwaysAllow":   "clients decide what needs approval",
-	"trust":         "clients decide what needs approval",
-	"includeTools":  "every tool is served",
-	"excludeTools":  "every tool is served",
-	"disabledTools": "every tool is served",
-	"description":   "it is for readers of the file",
-	"name":          "a backend is called by its key in mcpServers",
-	"title":         "a backend is called by its key in mcpServers",
-	"icon":          "it is for the display of a client",
-	"gallery":       "it is for the client that installed the server",
-	"version":       "it is for the client that installed the server",
-	"args":          "no process is started",
-	"env":           "no process is started",
-	"envFile":       "no process is started",
-	"cwd":           "no process is started",
+	"autoApprove": "clients decide what needs approval",
+	"alwaysAllow": "clients decide what needs approval",
+	"trust":       "clients decide what needs approval",
+	"description": "it is for readers of the file",
+	"name":        "a backend is called by its key in mcpServers",
+	"title":       "a backend is called by its key in mcpServers",
+	"icon":        "it is for the display of a client",
+	"gallery":     "it is for the client that installed the server",
+	"version":     "it is for the client that installed the server",
+	"args":        "no process is started",
+	"env":         "no process is started",
+	"envFile":     "no process is started",
+	"cwd":         "no process is started",
 }
 
 const (
@@ -142,6 +139,7 @@ func (e *entry) prepare(d *decoder, n *node, path string) {
 			e.hasURL, e.urlKey = true, k
 		}
 	}
+	listOfTools(n)
 	// An entry for a process gets one problem, not one for each of its keys.
 	e.isProcess = false
 	for _, k := range []string{"type", "transport"} {

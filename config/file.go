@@ -98,7 +98,8 @@ func defaults() *file {
 // entry is one member of mcpServers. It adds to the options of a backend what
 // clients write and what is more than an option of one backend.
 type entry struct {
-	backend.Options `yaml:",inline"`
+	backend.Options   `yaml:",inline"`
+	catalog.Selection `yaml:",inline"`
 
 	HTTPURL   string        `yaml:"httpUrl"`   // Gemini CLI
 	ServerURL string        `yaml:"serverUrl"` // Windsurf
@@ -108,6 +109,10 @@ type entry struct {
 	Auth      authSection   `yaml:"auth"`
 	Timeout   clientTimeout `yaml:"timeout"`
 	Disabled  bool          `yaml:"disabled"`
+
+	IncludeTools  []string `yaml:"includeTools"`  // Gemini CLI
+	ExcludeTools  []string `yaml:"excludeTools"`  // Gemini CLI
+	DisabledTools []string `yaml:"disabledTools"` // Roo Code
 
 	who       string // its name in the document
 	hasURL    bool

@@ -25,12 +25,17 @@ func (d *decoder) located(n *node, path string, at mark, err error) {
 		case where != nil:
 			at = where.mark
 		}
-		message, fix := text, ""
-		if i := strings.LastIndex(text, ": "); i > 0 {
-			message, fix = text[:i], text[i+2:]
-		}
+		message, fix := inTwo(text)
 		d.foreign(at, key, message, fix, n, where)
 	}
+}
+
+// inTwo takes the fix off the end of an error of a package below.
+func inTwo(text string) (message, fix string) {
+	if i := strings.LastIndex(text, ": "); i > 0 {
+		return text[:i], text[i+2:]
+	}
+	return text, ""
 }
 
 // foreign reports a message that another package worded. Such a message may quote

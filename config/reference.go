@@ -61,6 +61,19 @@ var serverKeys = []Key{
 	{"mcpServers.NAME.allowInsecure", "true or false", "false", "Lets a credential go over plain http to another machine."},
 	{"mcpServers.NAME.proxy", "URL or `none`", "", "An HTTP proxy. Without it HTTPS_PROXY, HTTP_PROXY and NO_PROXY of the environment say."},
 	{"mcpServers.NAME.disabled", "true or false", "false", "Skips the entry, whatever else it says."},
+	{"mcpServers.NAME.tools.allow", "list of globs", "", "The tools that are served, by the backend's own names; every one without this key. A list in the place of `tools` is this list. See [what is served](#what-is-served) for this key and those below."},
+	{"mcpServers.NAME.tools.deny", "list of globs", "", "Tools that are not served, also when `allow` names them."},
+	{"mcpServers.NAME.tools.rename", "map of names", "", "Names of the backend and what clients see instead, as in `{old: new}`."},
+	{"mcpServers.NAME.tools.pin", "map of digests", "", "Names of the backend and the definition to accept, as `sha256:` and 64 hexadecimal digits. Another definition is not served."},
+	{"mcpServers.NAME.prompts.allow", "list of globs", "", "As for tools."},
+	{"mcpServers.NAME.prompts.deny", "list of globs", "", "As for tools."},
+	{"mcpServers.NAME.prompts.rename", "map of names", "", "As for tools."},
+	{"mcpServers.NAME.prompts.pin", "map of digests", "", "As for tools."},
+	{"mcpServers.NAME.resources.allow", "list of globs", "", "The resources that are served, by their URIs, and the resource templates, by their text."},
+	{"mcpServers.NAME.resources.deny", "list of globs", "", "Resources and templates that are not served, also when `allow` names them."},
+	{"mcpServers.NAME.includeTools", "list of names", "", "What Gemini CLI calls `tools.allow`. The names are no globs."},
+	{"mcpServers.NAME.excludeTools", "list of names", "", "What Gemini CLI calls `tools.deny`; both hold. The names are no globs."},
+	{"mcpServers.NAME.disabledTools", "list of names", "", "Another name of `excludeTools`."},
 }
 
 var authKeys = []Key{
@@ -113,6 +126,7 @@ func ReferencePage() string {
 	}
 	b.WriteString(pageAuth)
 	table(&b, authKeys)
+	b.WriteString(pageSelection)
 	b.WriteString("\n## Everything else\n\n")
 	table(&b, tuningKeys)
 	return b.String()

@@ -37,6 +37,7 @@ func (d *decoder) checkServer(s *server, c *credential) {
 	d.checkIsolation(s)
 	d.checkHeaderNames(s)
 	d.checkTLS(s, u)
+	d.checkSelection(s)
 }
 
 // checkEndpoint checks the URL under whichever of its names it stands.

@@ -83,7 +83,8 @@ type settings struct {
 	backend  func(i int, o *backend.Options)
 	sessions session.Options
 	catalog  catalog.Options
-	passes   []string // passthroughHeaders
+	passes   []string          // passthroughHeaders
+	rules    catalog.Selection // of each backend
 }
 
 // newRig runs a gateway in front of the servers, named a, b, c and so on.
@@ -103,7 +104,7 @@ func newRig(t testing.TB, set settings, servers ...*backendtest.Server) *rig {
 			t.Fatal(err)
 		}
 		r.clients = append(r.clients, c)
-		listed = append(listed, catalog.Backend{Name: name, Slug: name, Client: c})
+		listed = append(listed, catalog.Backend{Name: name, Slug: name, Client: c, Selection: set.rules})
 		o.Backends = append(o.Backends, gateway.Backend{Name: name, Slug: name, Client: c, PassthroughHeaders: set.passes})
 	}
 	r.catalog = catalog.New(set.catalog, listed)
