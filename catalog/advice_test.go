@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -25,6 +26,41 @@ func configured(t *testing.T, line string) catalog.Selection {
 }
 
 var advised = regexp.MustCompile(`in mcpServers\.a write (.*?[}\]]})(?: or (.*))?$`)
+
+// What a report says to write is a line that can be written, and it settles the
+// matter.
+func TestReportsHaveTheLinesThatSettleACollision(t *testing.T) {
+	for _, name := range []string{"search", "no", "größe: {x}", `[*]\?`, "'\"", "7", "-", "a\tb"} {
+		for _, o := range []catalog.Options{{Conflicts: catalog.Manual}, {Conflicts: catalog.Priority, Priority: []string{"b"}}} {
+			peers := func() (a, b *peer) {
+				return offering(catalog.Rules{}, name, "mine"), offering(catalog.Rules{}, name, "yours")
+			}
+			a, b := peers()
+			told := settled(t, o, a, b).Reports()
+			for _, k := range []catalog.Kind{catalog.Tool, catalog.Prompt} {
+				i := slices.IndexFunc(told, func(r catalog.Report) bool { return r.Kind == k && r.Backend == "a" })
+				if i < 0 {
+					t.Fatalf("%s: nothing is reported of %q", o.Conflicts, name)
+				}
+				lines := advised.FindStringSubmatch(told[i].Text)
+				if lines == nil {
+					t.Fatalf("%s: no advice in %q", o.Conflicts, told[i].Text)
+				}
+				for n, line := range lines[1:] {
+					if line == "" {
+						continue
+					}
+					a, b := peers()
+					a.rules = configured(t, line)
+					s := settled(t, o, a, b)
+					if got := s.All().Len(k); got != 4-n {
+						t.Errorf("%s: %d %ss after %s, want %d: %q", o.Conflicts, got, k, line, 4-n, reportsOf(s, k))
+					}
+				}
+			}
+		}
+	}
+}
 
 func TestReportsHaveTheLineThatPinsADefinition(t *testing.T) {
 	for _, name := range []string{"search", "größe: {x}"} {

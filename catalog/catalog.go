@@ -116,7 +116,26 @@ func (c *Catalog) Run(ctx context.Context) {
 	for _, l := range c.loops {
 		wg.Go(func() { l.run(ctx) })
 	}
+	if c.o.Conflicts == Priority {
+		wg.Go(func() { c.settle(ctx) })
+	}
 	wg.Wait()
+}
+
+// patience is how long the names of a backend wait for backends before it that
+// were never listed. It is the time after which the gateway's own status no
+// longer waits for backends either.
+const patience = 5 * time.Second
+
+// settle gives names without waiting any longer, once patience is over.
+func (c *Catalog) settle(ctx context.Context) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+		c.publish(func() { c.merger.settled = true })
+	}
 }
 
 // Snapshot returns the catalogue as it is now, without a lock.

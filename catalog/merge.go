@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/recloser-mcp/recloser/wire"
@@ -17,10 +18,13 @@ type merger struct {
 	backends  []Backend
 	rules     map[string]*selectors // by name
 	slugs     map[string]bool
+	order     []int // of backends: who comes first gets a name under Priority
 
 	listings []*listing // by index of the backend; nil: never listed
 	views    []*View    // of each backend alone; nil: to be made, and kept here
 	sticky   map[named]bool
+	owners   map[named]int
+	settled  bool // names are given without waiting for backends that come before
 	reports  []Report
 }
 
@@ -35,10 +39,20 @@ func newMerger(o Options, backends []Backend) *merger {
 		conflicts: o.Conflicts, namer: namer{o.Separator, o.MaxNameLength}, pager: pager{size: o.page},
 		backends: backends, rules: make(map[string]*selectors, len(backends)), slugs: make(map[string]bool, len(backends)),
 		listings: make([]*listing, len(backends)), views: make([]*View, len(backends)),
-		sticky: make(map[named]bool),
+		sticky: make(map[named]bool), owners: make(map[named]int),
 	}
-	for _, b := range backends {
+	for i, b := range backends {
 		m.rules[b.Name], m.slugs[b.Slug] = newSelectors(b.Selection), true
+		m.order = append(m.order, i)
+	}
+	if m.conflicts == Priority {
+		rank := func(i int) int {
+			if at := slices.Index(o.Priority, backends[i].Name); at >= 0 {
+				return at
+			}
+			return len(o.Priority)
+		}
+		slices.SortStableFunc(m.order, func(a, b int) int { return rank(a) - rank(b) })
 	}
 	return m
 }
@@ -73,7 +87,7 @@ func (m *merger) snapshot() *Snapshot {
 
 // all is the view of every backend.
 func (m *merger) all() *View {
-	v := &View{namer: m.namer, rules: m.rules, missing: make(map[string]string)}
+	v := &View{namer: m.namer, rules: m.rules, bare: m.bare(), missing: make(map[string]string)}
 	providers := 0
 	for i, l := range m.listings {
 		if l == nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 )
 
@@ -13,9 +14,13 @@ type Options struct {
 	// Conflicts says how names of several backends are kept apart where all
 	// backends are listed together. Default Prefix.
 	Conflicts Conflicts `yaml:"conflicts,omitempty" json:"conflicts,omitempty"`
+	// Priority names backends, those first that get a name which several have.
+	// Backends that it does not name follow in the order of the configuration.
+	// For Conflicts: Priority only.
+	Priority []string `yaml:"priority,omitempty" json:"priority,omitempty"`
 	// Separator stands between a backend's slug and a name. It begins with a
 	// character that no slug holds, so that its first occurrence always ends the
-	// slug. Default "_".
+	// slug. Default "_". For Conflicts: Prefix and Auto only.
 	Separator string `yaml:"separator,omitempty" json:"separator,omitempty"`
 	// MaxNameLength bounds public names of tools and prompts, in bytes, from 24
 	// to 128; longer ones are shortened. Default 64, which the model providers
@@ -37,9 +42,21 @@ const (
 	// depends on which other backends there are.
 	Prefix Conflicts = "prefix"
 	// Auto puts the slug only before names that more than one backend has, and
-	// keeps it there as long as anybody has such a name.
+	// keeps it there as long as anybody has such a name. A name that begins like
+	// the slug of another backend always gets it.
 	Auto Conflicts = "auto"
+	// Priority puts it nowhere: a name belongs to the first backend in the order
+	// of priority that has it, and those of the others are left out. After the
+	// start, names of a backend wait for those before it to be listed, 5 s at
+	// most. A backend that comes later does not get a name that another has got
+	// by then.
+	Priority Conflicts = "priority"
+	// Manual puts it nowhere and decides nothing: what more than one backend has
+	// is left out until the rules for the backends settle it.
+	Manual Conflicts = "manual"
 )
+
+var strategies = []Conflicts{Prefix, Auto, Priority, Manual}
 
 const (
 	defaultSeparator = "_"
@@ -51,8 +68,20 @@ const (
 // Validate reports every value that is out of range, each with the fix.
 func (o Options) Validate() error {
 	var errs []error
-	if o.Conflicts != "" && o.Conflicts != Prefix && o.Conflicts != Auto {
-		errs = append(errs, fmt.Errorf("conflicts is %q: use %q or %q", o.Conflicts, Prefix, Auto))
+	conflicts := cmp.Or(o.Conflicts, Prefix)
+	if !slices.Contains(strategies, conflicts) {
+		errs = append(errs, fmt.Errorf("conflicts is %q: use %q, %q, %q or %q", conflicts, Prefix, Auto, Priority, Manual))
+	}
+	if len(o.Priority) > 0 && conflicts != Priority {
+		errs = append(errs, fmt.Errorf("priority has no effect with conflicts %q: set conflicts to %q, or remove it", conflicts, Priority))
+	}
+	for i, name := range o.Priority {
+		if slices.Contains(o.Priority[:i], name) {
+			errs = append(errs, fmt.Errorf("priority[%d] is %q once more: remove it", i, name))
+		}
+	}
+	if o.Separator != "" && (conflicts == Priority || conflicts == Manual) {
+		errs = append(errs, fmt.Errorf("separator has no effect with conflicts %q, which puts nothing before a name: remove it", conflicts))
 	}
 	if s := o.Separator; s != "" {
 		if strings.ContainsFunc(s, func(r rune) bool { return !nameRune(r) }) {

@@ -84,7 +84,7 @@ func TestWhatIsListedAllTheTimeComesExactlyOnce(t *testing.T) {
 		}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
-		o := catalog.Options{Conflicts: rapid.SampledFrom([]catalog.Conflicts{catalog.Prefix, catalog.Auto}).Draw(rt, "strategy")}.WithPages(rapid.IntRange(1, 1500).Draw(rt, "page"))
+		o := rapid.SampledFrom(strategies).Draw(rt, "strategy").WithPages(rapid.IntRange(1, 1500).Draw(rt, "page"))
 		first := rapid.SliceOfN(drawStep, 3, 3).Draw(rt, "first")
 		between := rapid.SliceOfN(rapid.SliceOfN(drawStep, 0, 2), 0, 12).Draw(rt, "between")
 		alone := rapid.Bool().Draw(rt, "alone")

@@ -2,7 +2,6 @@ package catalog_test
 
 import (
 	"errors"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -201,31 +200,6 @@ func TestAStreamThatEndedIsAskedForAgainWithTheNextRefresh(t *testing.T) {
 				t.Errorf("%d streams are open, want 1", p.ears)
 			}
 		})
-	})
-}
-
-func TestAutoNamesDoNotFlap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, q := &peer{caps: backend.Capabilities{Tools: tools("get", "one")}}, &peer{caps: backend.Capabilities{Tools: tools("get", "two")}}
-		c := serve(t, catalog.Options{Conflicts: catalog.Auto}, p, q)
-		time.Sleep(5 * time.Second)
-		check := func(want ...string) {
-			t.Helper()
-			time.Sleep(2 * time.Second)
-			if diff := cmp.Diff(want, slices.Clone(names(c.Snapshot().All(), catalog.Tool))); diff != "" {
-				t.Error(diff)
-			}
-		}
-		check("a_get", "b_get", "one", "two")
-		q.set(func(q *peer) { q.caps.Tools = tools("two") })
-		q.say(wire.NoteToolsChanged)
-		check("a_get", "one", "two") // a client may know a_get
-		p.set(func(p *peer) { p.caps.Tools = tools("one") })
-		p.say(wire.NoteToolsChanged)
-		check("one", "two")
-		p.set(func(p *peer) { p.caps.Tools = tools("get") })
-		p.say(wire.NoteToolsChanged)
-		check("get", "two") // nobody had the name in between: a new start
 	})
 }
 

@@ -41,7 +41,7 @@ func TestRulesForTools(t *testing.T) {
 
 		{"rename", catalog.Options{}, catalog.Rules{Allow: []string{"get", "put"}, Rename: map[string]string{"get": "fetch"}},
 			[]string{"a_fetch=get", "a_put"}, []string{"fetch=get", "put"}, nil},
-		{"rename without a prefix", catalog.Options{Conflicts: catalog.Auto}, catalog.Rules{Allow: []string{"get", "put"}, Rename: map[string]string{"get": "fetch"}},
+		{"rename without a prefix", catalog.Options{Conflicts: catalog.Manual}, catalog.Rules{Allow: []string{"get", "put"}, Rename: map[string]string{"get": "fetch"}},
 			[]string{"fetch=get", "put"}, []string{"fetch=get", "put"}, nil},
 		{"rename to each other's", catalog.Options{}, catalog.Rules{Allow: []string{"get", "put"}, Rename: map[string]string{"get": "put", "put": "get"}},
 			[]string{"a_get=put", "a_put=get"}, []string{"get=put", "put=get"}, nil},
@@ -117,7 +117,7 @@ func TestRulesHoldBeforeABackendIsListed(t *testing.T) {
 		Deny: []string{"delete_*", "drop"}, Pin: map[string]catalog.Digest{"pinned": {}, "both": {}},
 		Rename: map[string]string{"old": "new", "drop": "keep", "x1": "x", "x2": "x", "both": "other", "bad": "no name"},
 	}
-	for _, o := range []catalog.Options{{Conflicts: catalog.Prefix}, {Conflicts: catalog.Auto}} {
+	for _, o := range strategies {
 		s := catalog.New(o, []catalog.Backend{{Name: "a", Slug: "a", Selection: catalog.Selection{Tools: rules, Prompts: rules}}}).Snapshot()
 		own, _ := s.Backend("a")
 		for public, want := range map[string]string{
@@ -129,9 +129,13 @@ func TestRulesHoldBeforeABackendIsListed(t *testing.T) {
 				if got := ownName(e); got != want {
 					t.Errorf("%s: %s %q alone is %q, want %q", o.Conflicts, k, public, got, want)
 				}
+				all := want
+				if o.Conflicts == catalog.Priority || o.Conflicts == catalog.Manual {
+					all = "" // nothing in such a name says whose it is
+				}
 				e, _ = s.All().Find(k, []byte("a_"+public))
-				if got := ownName(e); got != want {
-					t.Errorf("%s: %s a_%s is %q, want %q", o.Conflicts, k, public, got, want)
+				if got := ownName(e); got != all {
+					t.Errorf("%s: %s a_%s is %q, want %q", o.Conflicts, k, public, got, all)
 				}
 			}
 		}

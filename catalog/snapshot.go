@@ -54,6 +54,7 @@ type View struct {
 	extras       [2][]byte // capabilities of elder and of later backends
 	namer        namer
 	rules        map[string]*selectors // by name of the backend
+	bare         bool                  // names have no prefix that tells whose they are
 	sole         string                // the one backend that has resources, "" when there are several
 	alone        string                // the backend of an endpoint that serves one
 	missing      map[string]string     // slugs to names of backends that were never listed
@@ -131,7 +132,7 @@ func (v *View) findName(k Kind, public string) (*Entry, bool) {
 	owner, name := v.alone, public
 	if owner == "" {
 		slug, rest, ok := v.namer.split(public)
-		if owner = v.missing[slug]; !ok || owner == "" {
+		if owner = v.missing[slug]; !ok || owner == "" || v.bare {
 			return nil, false
 		}
 		name = rest

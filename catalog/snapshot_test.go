@@ -163,6 +163,11 @@ func TestInstructionsComeFromTheBackends(t *testing.T) {
 	if diff := cmp.Diff("a (names begin with a_):\nAsk me.\n\nc (names begin with c_):\nOr me.", s.All().Instructions()); diff != "" {
 		t.Error(diff)
 	}
+	for _, o := range []catalog.Options{{Conflicts: catalog.Auto}, {Conflicts: catalog.Priority}, {Conflicts: catalog.Manual}} {
+		if got := settled(t, o, listing(backend.Capabilities{Instructions: "Ask me."})).All().Instructions(); got != "a:\nAsk me." {
+			t.Errorf("%s: %q", o.Conflicts, got)
+		}
+	}
 	if own, _ := s.Backend("c"); own.Instructions() != "Or me." {
 		t.Errorf("alone: %q", own.Instructions())
 	}

@@ -135,6 +135,7 @@ func (d *decoder) document(data []byte) *Document {
 	d.into(root, "", f)
 	d.checkGateway(root, f)
 	d.checkSlugs(f.MCPServers)
+	d.checkPriority(root, f)
 	if m := root.get("mcpServers"); m == nil {
 		d.note(root.mark, "mcpServers", "no backend is configured", "add one: mcpServers: {NAME: {url: https://host/path}}")
 	} else if len(f.MCPServers) == 0 {

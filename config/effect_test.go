@@ -61,6 +61,7 @@ var effects = map[string]effect{
 	"admin.listen":          {"admin: {listen: '127.0.0.1:9'}", document(func(d *config.Document) any { return d.Admin.Listen }), "127.0.0.1:9"},
 	"admin.token":           {"admin: {listen: ':9', token: abc}", document(func(d *config.Document) any { return d.Admin.Token.Equal(auth.NewValue("abc")) }), "true"},
 	"catalog.conflicts":     {"catalog: {conflicts: auto}", document(func(d *config.Document) any { return d.Catalog.Conflicts }), "auto"},
+	"catalog.priority":      {"catalog: {conflicts: priority, priority: [b, a]}\nmcpServers: {a: {url: 'https://a.example'}, b: {disabled: true}}", document(func(d *config.Document) any { return d.Catalog.Priority }), "[b a]"},
 	"catalog.separator":     {"catalog: {separator: __}", document(func(d *config.Document) any { return d.Catalog.Separator }), "__"},
 	"catalog.maxNameLength": {"catalog: {maxNameLength: 30}", document(func(d *config.Document) any { return d.Catalog.MaxNameLength }), "30"},
 

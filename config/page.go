@@ -30,4 +30,23 @@ Rules that name what the backend does not have, and renames that cannot be made,
 When a definition changes under its name while the gateway runs, the log has a line with the old and the new digest, pinned or not.
 
 **Resources.** URIs are locators and are not renamed; a URI that two backends have belongs to the first of them in the document. The rules judge URIs by their text, a template by its own, and what a client makes of a template once more, with and without percent-escapes; paths with ` + "`..`" + ` in them are refused where there are rules. They choose what is offered. They are no fence around a server that understands other spellings of the same URI.
+
+## Names
+
+At ` + "`/mcp/NAME`" + ` a backend has its own names. At ` + "`/mcp`" + ` all backends share one list, and ` + "`catalog.conflicts`" + ` says how:
+
+| strategy | names | when two backends have the same |
+|---|---|---|
+| ` + "`prefix`" + ` | ` + "`github_search`" + ` | cannot happen; a name never depends on which other backends there are |
+| ` + "`auto`" + ` | ` + "`search`" + ` | both get their prefix, and keep it as long as anybody has such a name |
+| ` + "`priority`" + ` | ` + "`search`" + ` | the first in ` + "`catalog.priority`" + ` has it, the other's is left out and reported |
+| ` + "`manual`" + ` | ` + "`search`" + ` | neither is listed, and the log has the lines to write: ` + "`rename` or `deny`" + ` for one of them |
+
+A name that clients may know **never passes to another backend while the gateway runs**, as long as any backend has such a name. They get an error, not somebody else's tool. What follows:
+
+- Backends come up at their own pace. With ` + "`priority`" + `, the names of a backend wait until all backends before it have been listed, 5 seconds after the start at most; ` + "`/mcp/NAME`" + ` and other backends wait for nothing. A backend that comes later than that does not get a name that another one got by then; this is reported, and the next start gives it back. With ` + "`auto` and `manual`" + `, a name that is there alone is listed until the other comes.
+- When a backend stops listing a name, the name is not given to another one that has it; it is when the gateway starts again, or once nobody has it.
+- A backend in trouble keeps what it listed last, and its names.
+
+Under ` + "`auto`" + `, a name that begins like the prefix of another configured backend gets a prefix in any case. Names longer than ` + "`catalog.maxNameLength`" + ` are cut and end in 8 characters made from the whole name, the same at every start; those with other characters than letters, digits, ` + "`_`, `.` and `-`" + ` likewise. Both are reported.
 `

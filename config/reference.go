@@ -93,8 +93,9 @@ var authKeys = []Key{
 }
 
 var tuningKeys = []Key{
-	{"catalog.conflicts", "`prefix` or `auto`", "prefix", "Names of tools and prompts have their backend's name in front always, or only where two backends have the same."},
-	{"catalog.separator", "text", "_", "What stands between the two."},
+	{"catalog.conflicts", "`prefix`, `auto`, `priority` or `manual`", "prefix", "How names of tools and prompts of several backends are kept apart at `/mcp`. See [names](#names)."},
+	{"catalog.priority", "list of backends", "", "With `priority`: whose names come first. Backends that are not in it follow in the order of the document."},
+	{"catalog.separator", "text", "_", "With `prefix` and `auto`: what stands between a backend's name and a tool's."},
 	{"catalog.maxNameLength", "24 to 128", "64", "Longer public names are shortened."},
 	{"health.interval", "duration", "30s", "Between two probes of a backend. At least 1s."},
 	{"health.timeout", "duration", "10s", "Bounds one probe."},

@@ -6,6 +6,24 @@ import (
 	"github.com/recloser-mcp/recloser/catalog"
 )
 
+// checkPriority wants catalog.priority to name backends.
+func (d *decoder) checkPriority(root *node, f *file) {
+	m := section(root, "catalog").get("priority")
+	if m == nil {
+		return
+	}
+	var names []string
+	for _, s := range f.MCPServers {
+		names = append(names, s.key)
+	}
+	for i, name := range f.Catalog.Priority {
+		item, path := m.value.items[i], index("catalog.priority", i)
+		if !slices.Contains(names, name) && !d.bad(path) {
+			d.add(item.mark, path, "there is no backend "+quote(item), suggestion(item.text, names))
+		}
+	}
+}
+
 // listOfTools takes a list in the place of the rules for tools, as some clients
 // write it, for the tools that are allowed.
 func listOfTools(n *node) {
