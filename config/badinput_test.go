@@ -201,6 +201,8 @@ func TestEachMistakeSaysWhereAndWhatToDo(t *testing.T) {
 		{"a key twice", "listen: 127.0.0.1:1\nlisten: 127.0.0.1:2\n",
 			[]string{`c.yaml:2:1: listen: is given twice, first at line 1; remove one of them`}},
 		{"no YAML", "a: b: c\n", []string{`c.yaml:1:1: is not YAML: mapping values are not allowed in this context`}},
+		{"an open bracket", "log: {}\nallowedHosts: [a\nlisten: b\n", []string{`c.yaml:2:1: is not YAML: did not find expected ',' or ']'`}},
+		{"an indentation that fits nothing", "log: {}\nmcpServers:\n  a:\n    url: b\n   c: d\n", []string{`c.yaml:3:1: is not YAML: did not find expected key`}},
 		{"no mapping", "- a\n", []string{`c.yaml:1:1: expected a mapping, got a list; begin with "mcpServers:"`}},
 		{"two documents", "listen: 127.0.0.1:1\n---\nlisten: x\n", []string{`c.yaml:3:1: a second document begins here; keep one document in the file`}},
 	}

@@ -46,6 +46,10 @@ var yamlComment = regexp.MustCompile(`(?m)^[ \t]*#`)
 // type for it. The line is shown; nothing is decided by it.
 var yamlLine = regexp.MustCompile(`^yaml: (?:line (\d+): )?`)
 
+// yamlParser recognizes the errors of the library's parser, which counts lines
+// from 0, where its scanner counts from 1.
+var yamlParser = regexp.MustCompile(`^did not find expected (?:<|node content|key|'-'|',')`)
+
 func readYAML(data []byte, c *collector) (n *node) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
@@ -57,10 +61,13 @@ func readYAML(data []byte, c *collector) (n *node) {
 		m := yamlLine.FindStringSubmatch(text)
 		at := mark{1, 1}
 		if m != nil {
+			text = text[len(m[0]):]
 			if line, err := strconv.Atoi(m[1]); err == nil {
 				at.line = line
+				if yamlParser.MatchString(text) {
+					at.line++
+				}
 			}
-			text = text[len(m[0]):]
 		}
 		c.add(at, "", "is not YAML: "+text, "")
 		return nil
