@@ -44,7 +44,7 @@ func run(args []string) int {
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	asked, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
@@ -55,7 +55,7 @@ func run(args []string) int {
 		}
 		return e.code
 	}
-	fmt.Fprintf(os.Stderr, "recloser: %v\nSee recloser --help.\n", err)
+	fmt.Fprintf(os.Stderr, "recloser: %v\nSee %s --help.\n", err, asked.CommandPath())
 	return exitUsage
 }
 
@@ -67,11 +67,32 @@ func newRoot() *cobra.Command {
 			"credentials expire, are revoked or rotated, and when they hang, crash or come back.",
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args:          noSuchCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+
+		SuggestionsMinimumDistance: 2,
 	}
 	root.AddCommand(newServe(), newValidate(), newDemo(), newVersion())
 	return root
+}
+
+// noSuchCommand refuses what is no command, with the one that was meant.
+func noSuchCommand(root *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if meant := root.SuggestionsFor(args[0]); len(meant) > 0 {
+		return fmt.Errorf("unknown command %q; did you mean %q?", args[0], meant[0])
+	}
+	return fmt.Errorf("unknown command %q", args[0])
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // tuneRuntime lets the collector run less often: a gateway's live heap is small.

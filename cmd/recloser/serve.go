@@ -25,7 +25,7 @@ func newServe() *cobra.Command {
 			"SIGTERM or an interrupt drains: calls in flight are let end, within drainTimeout.",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			doc, err := load(file, c.ErrOrStderr())
+			doc, err := load(file, c.ErrOrStderr(), "; nothing was started")
 			if err != nil {
 				return err
 			}
@@ -51,7 +51,7 @@ func newValidate() *cobra.Command {
 		Short: "Check a configuration; print every mistake with its place and its fix",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			doc, err := load(file, c.ErrOrStderr())
+			doc, err := load(file, c.ErrOrStderr(), "")
 			if err != nil {
 				return err
 			}
@@ -61,7 +61,7 @@ func newValidate() *cobra.Command {
 					n++
 				}
 			}
-			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is valid: %d backends, MCP on %s, admin on %s\n", file, n, doc.Listen, doc.Admin.Listen)
+			_, err = fmt.Fprintf(c.OutOrStdout(), "%s is valid: %s, MCP on %s, admin on %s\n", file, count(n, "backend"), doc.Listen, doc.Admin.Listen)
 			return err
 		},
 	}
@@ -75,8 +75,8 @@ func addConfigFlag(c *cobra.Command, file *string) {
 }
 
 // load reads a configuration. Warnings are printed; an error stands for exit code
-// 2 and lists every problem.
-func load(file string, errOut io.Writer) (*config.Document, error) {
+// 2, lists every problem and ends with what follows from them.
+func load(file string, errOut io.Writer, follows string) (*config.Document, error) {
 	doc, warnings, err := config.Load(file, config.LoadOptions{Env: os.LookupEnv})
 	for _, w := range warnings {
 		_, _ = fmt.Fprintln(errOut, "warning:", w)
@@ -86,7 +86,7 @@ func load(file string, errOut io.Writer) (*config.Document, error) {
 	}
 	var problems config.Problems
 	if errors.As(err, &problems) {
-		return nil, &exitError{exitUsage, fmt.Errorf("%w\nrecloser: %s has %d mistakes; nothing was started", err, file, len(problems))}
+		return nil, &exitError{exitUsage, fmt.Errorf("%w\nrecloser: %s has %s%s", err, file, count(len(problems), "mistake"), follows)}
 	}
 	return nil, &exitError{exitUsage, fmt.Errorf("recloser: %w", err)}
 }
