@@ -120,7 +120,7 @@ var explanations = []Explanation{{
 	Reason: ReasonNoTools,
 	Cause:  "NAME answers, but lists no tool, resource or prompt.",
 	Did:    "Its lists are read again every five minutes, and when it says that they changed.",
-	Do:     "Check what the server offers to this credential, and mcpServers.NAME.tools for a filter that leaves nothing.",
+	Do:     "Check what the server offers to this credential.",
 }, {
 	Reason: ReasonProcessExited,
 	Cause:  "The process of NAME has ended.",
