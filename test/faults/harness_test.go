@@ -33,7 +33,14 @@ import (
 // strayLog is what was logged past the gateway's own logger.
 var strayLog = &buffer{}
 
+// artifacts keep what was shown for the search over all outputs.
+var artifacts *leak.Artifacts
+
 func TestMain(m *testing.M) {
+	var err error
+	if artifacts, err = leak.Open("faults"); err != nil {
+		panic(err)
+	}
 	slog.SetDefault(slog.New(slog.NewJSONHandler(strayLog, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	goleak.VerifyTestMain(m)
 }
@@ -123,6 +130,9 @@ func (g *gateway) lookForSecrets() {
 	g.mu.Lock()
 	shown := map[string]string{"log": g.log.String(), "default log": strayLog.String(), "status": g.get("/api/v1/status"), "metrics": g.get("/metrics"), "errors": strings.Join(g.texts, "\n")}
 	g.mu.Unlock()
+	if err := artifacts.Keep(g.t.Name(), shown, secrets...); err != nil {
+		g.t.Error(err)
+	}
 	for name, text := range shown {
 		for _, hit := range leak.Find([]byte(text), secrets...) {
 			g.t.Errorf("the %s shows a credential: %s", name, hit)

@@ -113,6 +113,13 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
 	for n := 1; n <= issuer.Mints(); n++ {
 		tokens = append(tokens, issuer.Token(n))
 	}
+	artifacts, err := leak.Open("npm")
+	if err == nil {
+		err = artifacts.Keep("gateway", out, tokens...)
+	}
+	if err != nil {
+		t.Error(err)
+	}
 	for name, text := range out {
 		for _, hit := range leak.Find([]byte(text), tokens...) {
 			t.Errorf("%s shows a credential: %s", name, hit)
