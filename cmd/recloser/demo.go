@@ -90,7 +90,7 @@ func runDemo(ctx context.Context, listen string, asJSON bool, out, errOut io.Wri
 	report := t.report(w, story, time.Since(began))
 	stop()
 	wg.Wait()
-	if err := errors.Join(loadErr, serveErr); err != nil {
+	if err := errors.Join(loadErr, serveErr, w.keepTokens()); err != nil {
 		return &exitError{exitFailed, fmt.Errorf("demo: %w", err)}
 	}
 	if err := report.print(out, asJSON); err != nil {

@@ -104,7 +104,7 @@ func (s *story) call(c backend.CallInfo, r backend.CallResult) {
 		n := s.told[c.Backend]
 		s.mu.Unlock()
 		if n <= 6 {
-			s.say("%-8s %s after %d sends: the client is told why, and what to do", c.Backend, e.Kind.Reason(), r.Guard.Attempts)
+			s.say("%-8s %s after %s: the client is told why, and what to do", c.Backend, e.Kind.Reason(), count(r.Guard.Attempts, "send"))
 		}
 	}
 }

@@ -6,11 +6,13 @@ import (
 	"net"
 	"os/exec"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/recloser-mcp/recloser/backendtest"
+	"github.com/recloser-mcp/recloser/test/leak"
 )
 
 var update = flag.Bool("update", false, "write what the commands print into testdata/script")
@@ -40,7 +42,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "taken": taken, "requests": requests,
+			"exits": exits, "taken": taken, "requests": requests, "hides": hides,
 		},
 	})
 }
@@ -87,5 +89,24 @@ func requests(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got := ts.Value(backendKey{}).(*backendtest.Server).Requests(""); got != want {
 		ts.Fatalf("%d requests at the backend, want %d", got, want)
+	}
+}
+
+// hides FILE N wants at least N tokens in the file, one a line, and none of them in
+// what the last command printed, in any form.
+func hides(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: hides FILE N")
+	}
+	least, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	tokens := strings.Fields(ts.ReadFile(args[0]))
+	if len(tokens) < least {
+		ts.Fatalf("%d tokens in %s, want %d at least", len(tokens), args[0], least)
+	}
+	for _, out := range []string{"stdout", "stderr"} {
+		for _, hit := range leak.Find([]byte(ts.ReadFile(out)), tokens...) {
+			ts.Fatalf("%s shows a credential: %s", out, hit)
+		}
 	}
 }
