@@ -11,7 +11,7 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick model mutants fuzz demo npm race bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm race leaks bench generate tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -21,7 +21,7 @@ build: ## compile and vet everything
 	go vet ./...
 
 test: ## every suite, one after the other; the last lines are go test's
-	@test/suites build lint floors quick model mutants fuzz demo npm race
+	@test/suites build lint floors quick model mutants fuzz demo npm race leaks
 
 lint: ## golangci-lint with .golangci.yml, built on first use
 	@test/lint $(GOLANGCI_LINT)
@@ -49,8 +49,11 @@ demo: ## the demo as an end-to-end test
 npm: ## real npm servers and clients against the gateway
 	@test/npm-suite
 
-race: ## all Go tests with the race detector
-	go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
+race: ## all Go tests with the race detector; those of test/faults leave what they showed
+	RECLOSER_ARTIFACTS=$(CURDIR)/test-artifacts go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
+
+leaks: ## no credential in anything that the suites before it left in test-artifacts
+	@test/leaks
 
 bench: ## benchmarks of every package that has some
 	go test -run '^$$' -bench . -benchmem $(sort $(addprefix ./,$(dir $(shell git grep --untracked -lE '^func Benchmark' -- '*_test.go'))))
