@@ -36,6 +36,9 @@ type Options struct {
 	Registry *auth.OutgoingAuthRegistry
 	// Observe hears of calls, renewals and transitions, beside telemetry.
 	Observe *Observer
+	// Listen opens the listeners. Default net.Listen; another one serves on
+	// sockets that were inherited, or in memory.
+	Listen func(network, address string) (net.Listener, error)
 }
 
 // Server is a gateway with its two listeners. Make it with New, then call Run.
@@ -114,19 +117,23 @@ func (s *Server) build(ctx context.Context, doc *config.Document, o Options) err
 	if err := s.adminFront(doc); err != nil {
 		return err
 	}
-	if s.mcpListener, err = listen("listen", doc.Listen); err != nil {
+	open := o.Listen
+	if open == nil {
+		open = net.Listen
+	}
+	if s.mcpListener, err = listen(open, "listen", doc.Listen); err != nil {
 		return err
 	}
 	s.onClose(func(context.Context) { _ = s.mcpListener.Close() })
-	if s.adminListener, err = listen("admin.listen", doc.Admin.Listen); err != nil {
+	if s.adminListener, err = listen(open, "admin.listen", doc.Admin.Listen); err != nil {
 		return err
 	}
 	s.onClose(func(context.Context) { _ = s.adminListener.Close() })
 	return nil
 }
 
-func listen(key, addr string) (net.Listener, error) {
-	l, err := net.Listen("tcp", addr)
+func listen(open func(network, address string) (net.Listener, error), key, addr string) (net.Listener, error) {
+	l, err := open("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("%s: cannot listen on %s: %w; choose another address or end the program that has it", key, addr, err)
 	}
@@ -139,7 +146,7 @@ func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegist
 	for _, c := range doc.Credentials {
 		src, err := registry.New(c.Spec, auth.SourceOptions{Name: c.Key, Logger: s.log})
 		if err != nil {
-			return fmt.Errorf("credential %s: %w", c.Key, err)
+			return fmt.Errorf("%s: %w", c.Key, err)
 		}
 		sources[c.Key] = src
 		s.onClose(func(context.Context) { src.Close() })
