@@ -1,16 +1,25 @@
 package server_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
 	"github.com/recloser-mcp/recloser/auth"
+	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/server"
 )
@@ -67,6 +76,137 @@ func TestNewLeavesNothingWhenItFails(t *testing.T) {
 		})
 	}
 	wantCount(t, "requests at the backends", srv.Requests(""), 0)
+}
+
+// gated is a tool that says when it runs and waits to be released.
+func gated(entered chan<- struct{}, release <-chan struct{}) backendtest.ToolFunc {
+	return func(ctx context.Context, _ json.RawMessage) (any, error) {
+		entered <- struct{}{}
+		select {
+		case <-release:
+			return "done", nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// stream opens a standing stream and returns a channel that tells when it ended.
+func (r *rig) stream(req *http.Request) <-chan time.Time {
+	r.t.Helper()
+	resp, err := r.http.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		r.t.Fatalf("stream: %d", resp.StatusCode)
+	}
+	ended := make(chan time.Time, 1)
+	go func() {
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+		ended <- time.Now()
+	}()
+	return ended
+}
+
+func TestDrainLetsCallsEndAndEndsStreamsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		entered, release := make(chan struct{}, 1), make(chan struct{})
+		srv := mem(t, backendtest.WithTool("wait", gated(entered, release)))
+		r := start(t, fmt.Sprintf("mcpServers: {a: {url: %q}}", srv.URL), nil, peers{srv})
+		id := r.open()
+		get := r.stream(r.request(http.MethodGet, "http://"+mcpAddr+"/mcp", "", "Mcp-Session-Id", id))
+		listen := r.stream(r.request(http.MethodPost, "http://"+mcpAddr+"/mcp",
+			`{"jsonrpc":"2.0","id":"L","method":"subscriptions/listen","params":{"notifications":{"toolsListChanged":true},`+meta+`}}`,
+			"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "subscriptions/listen"))
+		answered := make(chan answer, 1)
+		go func() { answered <- r.call("a_wait") }()
+		<-entered
+		if a := r.admin("/readyz"); a.status != http.StatusOK {
+			t.Errorf("/readyz before the drain: %d %s", a.status, a.body)
+		}
+
+		began := time.Now()
+		r.end()
+		for name, ended := range map[string]<-chan time.Time{"the stream of a session": get, "a subscription": listen} {
+			if took := (<-ended).Sub(began); took != 0 {
+				t.Errorf("%s ended after %s, want at once", name, took)
+			}
+		}
+		sleep(5 * time.Second)
+		if a := r.admin("/readyz"); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, "draining") {
+			t.Errorf("/readyz during the drain: %d %s, want 503 that says so", a.status, a.body)
+		}
+		if a := r.admin("/healthz"); a.status != http.StatusOK {
+			t.Errorf("/healthz during the drain: %d %s", a.status, a.body)
+		}
+		if a := r.call("a_wait"); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("a new call during the drain: %d %s, want 503 with Retry-After", a.status, a.body)
+		}
+		close(release)
+		if a := <-answered; a.reason(t) != "" {
+			t.Errorf("the call in flight: %s", a.body)
+		}
+		<-r.done
+		if r.err != nil {
+			t.Errorf("Run: %v", r.err)
+		}
+		if took := time.Since(began); took > 6*time.Second {
+			t.Errorf("the end took %s, want what the call took, 5s, and a moment", took)
+		}
+		wantCount(t, "executions", srv.Executions("wait"), 1)
+		if diff := cmp.Diff([]string(nil), r.log.messages(slog.LevelWarn)); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// A call that does not end costs the end of the gateway drainTimeout and no more,
+// and it is over when Run returns.
+func TestDrainTimeoutEndsWhatDoesNotEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		entered, release := make(chan struct{}, 1), make(chan struct{})
+		srv := mem(t, backendtest.WithTool("wait", gated(entered, release)))
+		var ended atomic.Int32
+		r := start(t, fmt.Sprintf("drainTimeout: 3s\nmcpServers: {a: {url: %q}}", srv.URL), nil, peers{srv}, func(o *server.Options) {
+			o.Observe = &server.Observer{Call: func(c backend.CallInfo, _ backend.CallResult) {
+				if c.Method == "tools/call" {
+					ended.Add(1)
+				}
+			}}
+		})
+		broken := make(chan error, 1)
+		go func() {
+			resp, err := r.http.Do(r.request(http.MethodPost, "http://"+mcpAddr+"/mcp",
+				`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"a_wait","arguments":{},`+meta+`}}`,
+				"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "a_wait"))
+			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
+				_ = resp.Body.Close()
+			}
+			broken <- err
+		}()
+		<-entered
+		began := time.Now()
+		r.end()
+		<-r.done
+		if took := time.Since(began); took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("Run returned after %s, want drainTimeout and at most 2s", took)
+		}
+		if r.err != nil {
+			t.Errorf("Run: %v", r.err)
+		}
+		if n := ended.Load(); n != 1 {
+			t.Errorf("%d calls have ended when Run has returned, want the one that was under way", n)
+		}
+		<-broken
+		synctest.Wait()
+		wantCount(t, "requests in flight at the backend", srv.InFlight(), 0)
+		if diff := cmp.Diff([]string{"calls were still in flight when drainTimeout ended"}, r.log.messages(slog.LevelWarn)); diff != "" {
+			t.Errorf("warnings (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestRunReturnsTheErrorOfAListener(t *testing.T) {

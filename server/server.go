@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/recloser-mcp/recloser/admin"
@@ -48,6 +49,7 @@ type Server struct {
 	drain   time.Duration
 	started time.Time
 
+	draining  atomic.Bool
 	telemetry *telemetry.Telemetry
 	backends  []*served
 	disabled  []string
@@ -238,8 +240,12 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 	}
 }
 
-// ready is what /readyz answers.
+// ready is what /readyz answers: not while draining, so that an orchestrator
+// sends new clients elsewhere.
 func (s *Server) ready() (bool, string) {
+	if s.draining.Load() {
+		return false, "the gateway is draining: it ends when the calls in flight have ended"
+	}
 	st := s.Status()
 	if st.Ready {
 		return true, ""
@@ -299,6 +305,7 @@ func serve(h *http.Server, l net.Listener) error {
 // shutdown drains both listeners. The admin listener goes last, so that an
 // orchestrator can watch.
 func (s *Server) shutdown(ctx context.Context) error {
+	s.draining.Store(true)
 	s.log.Info("draining", "inFlight", s.gateway.InFlight(), "timeout", s.drain)
 	ctx, cancel := context.WithTimeout(ctx, s.drain)
 	defer cancel()
@@ -312,6 +319,13 @@ func (s *Server) shutdown(ctx context.Context) error {
 		if h.Shutdown(quick) != nil {
 			_ = h.Close()
 		}
+	}
+	if err != nil {
+		// Their connections are closed, so they end now; what they need is taken
+		// down only then.
+		last, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer done()
+		_ = s.gateway.Shutdown(last)
 	}
 	s.log.Info("stopped")
 	return nil
