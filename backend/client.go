@@ -63,7 +63,7 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
 	}
-	if insecure(u) && !o.AllowInsecure && source.Facts().Type != "unauthenticated" {
+	if insecure(u) && !o.AllowInsecure && source.Facts().Type != unauthenticated {
 		if made != nil {
 			made.Close()
 		}
@@ -80,13 +80,16 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	return c, nil
 }
 
+// unauthenticated is the type of a source without a credential.
+const unauthenticated = "unauthenticated"
+
 func sourceOf(registry *auth.OutgoingAuthRegistry, o Options) (source, made *auth.Source, err error) {
 	if o.Auth != nil {
 		return o.Auth, nil, nil
 	}
 	spec := o.AuthSpec
 	if spec.Type == "" {
-		spec.Type = "unauthenticated"
+		spec.Type = unauthenticated
 	}
 	made, err = registry.New(spec, auth.SourceOptions{Name: o.Name, Logger: o.Logger})
 	return made, made, err

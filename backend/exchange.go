@@ -55,11 +55,12 @@ func newConn(name string, u *url.URL, edge http.RoundTripper, source *auth.Sourc
 		}
 	}
 	n.guard = guard.New[*auth.Credential](credentials{source}, o)
+	none := source.Facts().Type == unauthenticated
 	n.unwatch = source.Watch(func(e auth.Event) {
 		if e.Kind == auth.Rotated {
 			n.guard.Rotated()
 		}
-		if t.Renewal != nil {
+		if t.Renewal != nil && !none {
 			t.Renewal(name, e)
 		}
 	})

@@ -28,7 +28,8 @@ type Trace struct {
 	// Meta returns the members of params._meta that carry the trace context of a
 	// call.
 	Meta func(ctx context.Context) []wire.KV
-	// Renewal is called after each finished fetch of the backend's credential.
+	// Renewal is called after each finished fetch of the backend's credential;
+	// never for a backend that has none.
 	Renewal func(backend string, e auth.Event)
 	// Transition is called when the breaker changes its phase.
 	Transition func(backend string, t guard.Transition)

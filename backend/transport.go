@@ -67,7 +67,7 @@ func NewTransport(source *auth.Source, o TransportOptions) (*Transport, error) {
 	if err := o.AuthRetry.Validate(); err != nil {
 		return nil, fmt.Errorf("backend: authRetry: %w", err)
 	}
-	if insecure(u) && !o.AllowInsecure && source.Facts().Type != "unauthenticated" {
+	if insecure(u) && !o.AllowInsecure && source.Facts().Type != unauthenticated {
 		return nil, fmt.Errorf("backend: the credential would go over plain http to %s: use https, or set AllowInsecure", u.Host)
 	}
 	if o.Name == "" {

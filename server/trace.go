@@ -77,6 +77,8 @@ func (s *Server) logRenewal(name string, e auth.Event) {
 		s.log.Error("credential not renewed", "backend", name, "outcome", e.Outcome.String(), "took", e.Took, "error", e.Err)
 	case e.Kind == auth.Rotated:
 		s.log.Info("credential replaced from outside", "backend", name, "generation", e.Generation)
+	case e.Kind == auth.Renewed && e.Generation == 1:
+		s.log.Info("credential obtained", "backend", name, "took", e.Took)
 	case e.Kind == auth.Renewed:
 		s.log.Info("credential renewed", "backend", name, "generation", e.Generation, "took", e.Took)
 	}
