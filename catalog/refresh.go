@@ -78,11 +78,13 @@ func (l *loop) run(ctx context.Context) {
 }
 
 func (l *loop) refresh(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, refreshLimit)
+	limited, cancel := context.WithTimeout(ctx, refreshLimit)
 	defer cancel()
-	caps, err := l.b.Client.ListCapabilities(ctx)
+	caps, err := l.b.Client.ListCapabilities(limited)
 	if err != nil {
-		l.c.failed(l.index, err)
+		if ctx.Err() == nil { // else we are stopping: this says nothing about the backend
+			l.c.failed(l.index, err)
+		}
 		return err
 	}
 	l.loaded, l.missed, l.failures = true, false, 0

@@ -229,3 +229,17 @@ func TestRunReturnsTheErrorOfAListener(t *testing.T) {
 		r.err = nil
 	})
 }
+
+// What is under way at the end is no news: a refresh or a probe that is broken off
+// says nothing about its backend.
+func TestTheLastRecordIsTheEnd(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := mem(t, backendtest.WithFault(backendtest.Hang(backendtest.Forever)))
+		r := start(t, fmt.Sprintf("mcpServers: {a: {url: %q}}", srv.URL), nil, peers{srv})
+		r.end()
+		<-r.done
+		if diff := cmp.Diff([]string{"serving", "draining", "stopped"}, r.log.messages(slog.LevelInfo)); diff != "" {
+			t.Errorf("records (-want +got):\n%s", diff)
+		}
+	})
+}
