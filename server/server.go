@@ -81,6 +81,9 @@ func New(ctx context.Context, doc *config.Document, o Options) (*Server, error) 
 		s.close(context.WithoutCancel(ctx))
 		return nil, err
 	}
+	s.Status() // the first look, others follow what happens: see look
+	unsubscribe := s.catalog.Subscribe(func(catalog.Change) { s.Status() })
+	s.onClose(func(context.Context) { unsubscribe() })
 	return s, nil
 }
 

@@ -33,6 +33,16 @@ func (b *statusBoard) derive(f status.Facts) status.Backend {
 	return s
 }
 
+// look derives the status of a backend anew although nobody asked, so that its
+// "since" is when the state began and not when somebody first looked.
+func (s *Server) look(name string) {
+	for _, b := range s.backends {
+		if b.name == name {
+			s.board.derive(s.facts(b, time.Now()))
+		}
+	}
+}
+
 // Status returns the state of the gateway and of every backend, now.
 func (s *Server) Status() status.Status {
 	now := time.Now()

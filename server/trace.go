@@ -94,6 +94,7 @@ func (s *Server) probed(name string, before, now health.Verdict) {
 	case now.Err != nil && before.Err == nil:
 		s.log.Info("probe failed", "backend", name, "error", now.Err)
 	}
+	s.look(name)
 }
 
 // operations tells telemetry of the requests of clients. Names are asked for only
