@@ -138,10 +138,10 @@ func TestStragglerCountsNothing(t *testing.T) {
 func TestLateOncePerEpisode(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBench(guard.Options{}, always(guard.Newer))
-		// The leader is released at once and then slow enough to hold the stage.
-		// Its refusal comes when the other call has left, with the same credential.
-		b.start(t.Context(), guard.Call, lines(after(ms, says(guard.Refused)), after(time.Second, says(guard.Accepted))))
 		late := b.start(t.Context(), guard.Call, lines(after(100*ms, says(guard.Refused)), after(100*ms, says(guard.Refused)), says(guard.Accepted)))
+		synctest.Wait() // it has left with the first credential
+		// The leader is released at once and then slow enough to hold the stage.
+		b.start(t.Context(), guard.Call, lines(says(guard.Refused), after(time.Second, says(guard.Accepted))))
 		b.wg.Wait()
 		wantAnswer(t, b.calls...)
 		want(t, "causes", b.causes(late), []string{"first", "late", "canary"})
@@ -155,8 +155,9 @@ func TestLateOncePerEpisode(t *testing.T) {
 func TestLateIsNoRefusalOfItsClass(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBench(guard.Options{OpenAfter: 1}, always(guard.Newer))
-		b.start(t.Context(), guard.Call, after(ms, says(guard.Refused)))
 		list := b.start(t.Context(), guard.List, after(50*ms, accepts(2)))
+		synctest.Wait() // it has left with the first credential
+		b.start(t.Context(), guard.Call, says(guard.Refused))
 		b.wg.Wait()
 		want(t, "causes", b.causes(list), []string{"first", "late"})
 		st := b.g.State()
