@@ -88,6 +88,7 @@ func (g *Guard[C]) enlist(c *call[C], r role) {
 	c.ep, c.role = g.ep, r
 	switch r {
 	case waiter:
+		g.ep.refused = max(g.ep.refused, c.gen)
 		g.ep.waiters = append(g.ep.waiters, c)
 	case released:
 		g.ep.out++
