@@ -298,9 +298,9 @@ func (g *Guard[C]) countSingle(c *call[C]) order {
 	g.start(c, 1)
 	if !g.asking {
 		g.asking = true
-		gen := c.gen
+		gen, retry := c.gen, g.ep.retry
 		go func() {
-			g.src.Renew(g.life, gen, false)
+			g.src.Renew(g.life, gen, retry)
 			g.mu.Lock()
 			g.asking = false
 			g.mu.Unlock()

@@ -2,6 +2,7 @@ package guard_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/recloser-mcp/recloser/guard"
@@ -24,6 +25,32 @@ func TestStepRenewsTheGenerationThatWasRefused(t *testing.T) {
 		}
 		want(t, "generations renewed", refused, []uint64{1, 2})
 		b.wg.Wait()
+		want(t, "state", b.g.State(), guard.State{})
+	})
+}
+
+// TestProbeOfAGuardThatNeverRetriesAsksAgain: a permanent answer is sticky for
+// its generation, with maxRetries 0 as well, and there too the half-open probe
+// asks once more.
+func TestProbeOfAGuardThatNeverRetriesAsksAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		none := 0
+		b := newBench(guard.Options{MaxRetries: &none, OpenAfter: 1}, func(n int, _ uint64) reply {
+			return reply{outcome: map[bool]guard.Outcome{true: guard.Permanent, false: guard.Newer}[n == 0]}
+		})
+		do := func() *outcome {
+			o := b.do(t.Context(), guard.Call, accepts(2))
+			synctest.Wait()
+			return o
+		}
+		do()
+		want(t, "phase", b.g.State().Phase, guard.Open)
+		do()
+		want(t, "renewals before the probe", len(b.src.renewed()), 1)
+		b.cool()
+		do()
+		want(t, "renewals, one more for the probe", len(b.src.renewed()), 2)
+		wantAnswer(t, do())
 		want(t, "state", b.g.State(), guard.State{})
 	})
 }
