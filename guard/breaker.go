@@ -80,7 +80,7 @@ func (g *Guard[C]) returnLease() {
 func (g *Guard[C]) open(deadline bool) {
 	now := time.Now()
 	g.openedAt = now
-	g.until = now.Add(jitter(min(g.o.CoolDown<<min(g.level, 16), g.o.MaxCoolDown)))
+	g.until = now.Add(jitter(g.coolDown()))
 	g.level++
 	g.cooled = g.seen < g.gen
 	g.enterPhase(Open)
@@ -89,6 +89,19 @@ func (g *Guard[C]) open(deadline bool) {
 	if !deadline {
 		g.newEpoch()
 	}
+}
+
+// coolDown doubles with each opening. It stops before the maximum is passed, not
+// after: a cool-down of days would grow beyond what a Duration holds.
+func (g *Guard[C]) coolDown() time.Duration {
+	d := g.o.CoolDown
+	for range g.level {
+		if d > g.o.MaxCoolDown/2 {
+			return g.o.MaxCoolDown
+		}
+		d *= 2
+	}
+	return d
 }
 
 // clean closes the breaker and lets everyone who waits send again.

@@ -54,3 +54,31 @@ func TestProbeOfAGuardThatNeverRetriesAsksAgain(t *testing.T) {
 		want(t, "state", b.g.State(), guard.State{})
 	})
 }
+
+// TestLongCoolDownIsNeverNothing: a cool-down of days is doubled again and again,
+// while renewals end it early, and stays what it is.
+func TestLongCoolDownIsNeverNothing(t *testing.T) {
+	for _, long := range []time.Duration{48 * time.Hour, 1 << 62} {
+		bubble(t, func(t *testing.T) {
+			none := 0
+			b := newBench(guard.Options{MaxRetries: &none, OpenAfter: 1, CoolDown: long}, always(guard.Same))
+			opened := 0
+			for range 70 {
+				o := b.do(t.Context(), guard.Call, says(guard.Refused))
+				want(t, "panicked", o.panicked, false)
+				b.src.renewAhead() // ends the cool-down
+			}
+			for _, turn := range b.transitions() {
+				if turn.To != guard.Open {
+					continue
+				}
+				opened++
+				if d := turn.Until.Sub(turn.At); d < long {
+					t.Fatalf("cool-down %d of %s, want %s at least", opened, d, long)
+				}
+			}
+			want(t, "openings", opened, 70)
+			b.g.Close()
+		})
+	}
+}
