@@ -90,6 +90,13 @@ func (s *Source) Current() (*Credential, bool) {
 	return s.wake()
 }
 
+// Peek returns the credential at hand without using the source: it keeps nothing
+// awake. It is false also when the source is parked and Current would find one.
+func (s *Source) Peek() (*Credential, bool) {
+	c := s.cur.Load()
+	return c, c != nil
+}
+
 // Rotate fetches again now because something outside changed: a file, a sign-in.
 // A renewal under way is void. If the bytes differ, what is published counts as a
 // rotation, also when this fetch fails and a later one succeeds. It returns as

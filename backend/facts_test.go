@@ -194,3 +194,19 @@ func TestSilentIssuerMakesTheCallWaitNoLongerThanItsDeadline(t *testing.T) {
 		synctest.Wait()
 	})
 }
+
+// Whoever watches a client that nobody calls keeps no credential alive.
+func TestLookingAtFactsIsNoUse(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newIssuerRig(t, rich(backendtest.WithRevision(modern)))
+		r.mustCall()
+		asked := r.asked()
+		for range 6 * 60 * 24 {
+			time.Sleep(10 * time.Second)
+			r.c.Facts()
+		}
+		want(t, "token requests in a day without a call", asked(), 0)
+		r.mustCall()
+		want(t, "token requests", asked(), 1)
+	})
+}

@@ -15,6 +15,7 @@ func (c *credential) Rotation() uint64   { return c.rotation }
 type fixed struct{ c *credential }
 
 func (f *fixed) Current() (*credential, bool)                      { return f.c, true }
+func (f *fixed) Peek() (*credential, bool)                         { return f.c, true }
 func (f *fixed) Renew(context.Context, uint64, bool) guard.Outcome { return guard.Same }
 
 type accepting struct{}

@@ -101,6 +101,8 @@ func (s *source) Current() (*token, bool) {
 	return s.cur, s.cur != nil && !s.expired
 }
 
+func (s *source) Peek() (*token, bool) { return s.Current() }
+
 func (s *source) publish(rotation bool) {
 	s.last++
 	rot := uint64(1)

@@ -283,9 +283,10 @@ func (g *Guard[C]) Rotated() {
 	g.unlock()
 }
 
-// State returns a copy of what the guard knows now.
+// State returns a copy of what the guard knows now. Asking for it is no use of
+// the credential.
 func (g *Guard[C]) State() State {
-	g.lock()
+	g.look()
 	defer g.unlock()
 	s := State{Phase: g.phase, Count: g.streak, Since: g.since, Recovering: g.ep != nil,
 		CallsOnly: g.refs[Call] && !g.refs[List]}

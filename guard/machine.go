@@ -8,10 +8,21 @@ import (
 // lock takes the lock and brings the guard up to date with the source.
 func (g *Guard[C]) lock() {
 	g.mu.Lock()
-	if g.closed {
-		return
+	if !g.closed {
+		g.update(g.src.Current())
 	}
-	if cur, ok := g.src.Current(); ok {
+}
+
+// look is lock for those who only look on: that is no use of the credential.
+func (g *Guard[C]) look() {
+	g.mu.Lock()
+	if !g.closed {
+		g.update(g.src.Peek())
+	}
+}
+
+func (g *Guard[C]) update(cur C, ok bool) {
+	if ok {
 		if r := cur.Rotation(); r > g.turned {
 			g.turned, g.gen = r, cur.Generation()
 			g.clean()

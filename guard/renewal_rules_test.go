@@ -82,3 +82,23 @@ func TestLongCoolDownIsNeverNothing(t *testing.T) {
 		})
 	}
 }
+
+// TestLookingIsNoUse: an identity is used by calls and not by those who look at
+// its state.
+func TestLookingIsNoUse(t *testing.T) {
+	src := &counted{}
+	g := guard.New[*token](src, guard.Options{})
+	defer g.Close()
+	before := src.asked
+	for range 10 {
+		g.State()
+	}
+	want(t, "questions for the credential", src.asked-before, 0)
+}
+
+type counted struct {
+	fixed
+	asked int
+}
+
+func (c *counted) Current() (*token, bool) { c.asked++; return c.fixed.Current() }

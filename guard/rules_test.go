@@ -390,6 +390,7 @@ func TestI17SuccessAllocatesNothing(t *testing.T) {
 type fixed struct{ t token }
 
 func (f *fixed) Current() (*token, bool)                           { return &f.t, true }
+func (f *fixed) Peek() (*token, bool)                              { return &f.t, true }
 func (f *fixed) Renew(context.Context, uint64, bool) guard.Outcome { return guard.Same }
 
 type calm struct{}

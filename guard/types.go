@@ -22,6 +22,9 @@ type Source[C Credential] interface {
 	// Current returns the credential to send now, without blocking and without
 	// allocating; ok is false when there is none or it has expired.
 	Current() (c C, ok bool)
+	// Peek is Current for those who only look on: no use of the credential, so
+	// nothing is kept alive for it. It may find none where Current finds one.
+	Peek() (c C, ok bool)
 	// Renew returns Newer at once when a credential newer than the refused
 	// generation exists; else it renews, one renewal in flight for all callers.
 	// refused 0 means that there was no credential to send. retry asks the
