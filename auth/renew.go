@@ -50,7 +50,8 @@ func newFlight() *flight { return &flight{done: make(chan struct{})} }
 // error tells the cause of Passing and Permanent and is nil otherwise.
 //
 // Same means that the issuer gave the same bytes again, or that the limit on
-// renewals is reached (one a second, bursts of three). A permanent answer is given
+// renewals is reached (one a second, bursts of three) and the last one did not
+// fail; else that failure is repeated. A permanent answer is given
 // again without asking: for its generation while that is usable, else for 30 s,
 // doubling up to 5 minutes; retry asks the issuer all the same. A passing failure
 // is shared by all who have no credential until the next try in the background.
@@ -105,6 +106,9 @@ func (s *Source) ask(ctx context.Context, refused uint64, retry bool) (*flight, 
 		limit = &s.forced
 	}
 	if !limit.allow(now) {
+		if s.failure != nil { // what the last try met is still what there is to say
+			return nil, Passing, s.failure
+		}
 		return nil, Same, nil
 	}
 	return s.begin(now), 0, nil

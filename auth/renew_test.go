@@ -331,6 +331,26 @@ func TestRefusedGenerationIsRetriedByCallersDuringAFailure(t *testing.T) {
 	})
 }
 
+// Beyond the limit the answer is what the last try met, not that there is nothing
+// newer: an issuer that is down stays the cause that callers are told.
+func TestLimitRepeatsTheFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := mint(0)
+		s := bubble(t, f)
+		renew(t, s, 0, auth.New)
+		f.set(fails(errDown))
+		for range 3 {
+			renew(t, s, 1, auth.Passing)
+		}
+		for range 10 {
+			if err := renew(t, s, 1, auth.Passing); !errors.Is(err, errDown) {
+				t.Errorf("told %v", err)
+			}
+		}
+		f.want(t, 4)
+	})
+}
+
 func TestRetryAfterIsHonoured(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &fetcher{do: func(_ context.Context, n int) (auth.Material, error) {

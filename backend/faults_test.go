@@ -219,13 +219,26 @@ func TestF08TokenServerDown(t *testing.T) {
 		r.mustCall()
 		r.issuer.Fail(backendtest.Unavailable(), backendtest.Forever)
 		r.issuer.Revoke()
-		sends := r.sends("tools/call")
+		sends, asked, took := r.sends("tools/call"), r.asked(), elapsed()
 		e := wantKind(t, r.call(t.Context()), backend.KindRenewalUnavailable)
 		want(t, "sends", sends(), 4)
+		want(t, "waited", took(), 700*time.Millisecond)
+		want(t, "asked, once a step", asked(), 3)
+		want(t, "count", r.c.Facts().Guard.Count, 1)
 		want(t, "sentinel", errors.Is(e, backend.ErrAuthenticationFailed), true)
+		for range 3 { // also where the limit keeps the token server from being asked
+			wantKind(t, r.call(t.Context()), backend.KindRenewalUnavailable)
+		}
+		want(t, "sends", sends(), 16)
+		if n, most := asked(), 2*int(took()/time.Second)+4; n > most { // callers' and background
+			t.Errorf("the token server was asked %d times in %v, want at most %d", n, took(), most)
+		}
 		r.issuer.Heal()
 		time.Sleep(30 * time.Second)
+		mints := r.mints()
 		r.mustCall()
+		want(t, "sends of the next call", sends(), 17)
+		want(t, "renewed without it", mints(), 0)
 	})
 }
 
