@@ -58,6 +58,13 @@ func (s *tokens) count() int {
 	return s.fetches
 }
 
+// set changes the token that the next fetch finds.
+func (s *tokens) set(token string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.token = token
+}
+
 // minting makes renewable credentials t1, t2, ...
 func minting() *tokens {
 	return &tokens{renewable: true, mint: func(n int) (string, error) { return fmt.Sprintf("token-%d", n), nil }}
