@@ -37,9 +37,17 @@ func TestF11NewTokensAreRefusedToo(t *testing.T) {
 			want(t, "count", r.c.Facts().Guard.Count, round+1)
 		}
 		want(t, "phase", r.c.Facts().Guard.Phase, guard.Open)
-		time.Sleep(10 * time.Second)
-		wantKind(t, r.call(t.Context()), backend.KindAuthRefused)
-		want(t, "renewals do not close it", r.c.Facts().Guard.Phase != guard.Closed, true)
+		for range 3 { // a probe renews, and what it gets closes nothing
+			time.Sleep(time.Until(r.c.Facts().Guard.NextProbe))
+			mints, sends := r.mints(), r.sends("tools/call")
+			wantKind(t, r.call(t.Context()), backend.KindAuthRefused)
+			want(t, "sends of the probe", sends(), 4)
+			want(t, "renewals by the probe", mints() > 0, true)
+			want(t, "phase", r.c.Facts().Guard.Phase, guard.Open)
+		}
+		for _, turn := range r.traced.transitions {
+			want(t, "closed meanwhile", turn.To == guard.Closed, false)
+		}
 	})
 }
 

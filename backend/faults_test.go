@@ -199,6 +199,7 @@ func TestRejectUnderManyCallersSendsOneProbeAfterTheCoolDown(t *testing.T) {
 
 		time.Sleep(time.Until(r.c.Facts().Guard.NextProbe))
 		held := r.srv.Inject(backendtest.Latency(time.Second).ForMethod("tools/call"))
+		sends = r.sends("tools/call")
 		errs := all(callers, func(int) error { return r.call(t.Context()) })
 		rejected := 0
 		for _, err := range errs {
@@ -207,6 +208,7 @@ func TestRejectUnderManyCallersSendsOneProbeAfterTheCoolDown(t *testing.T) {
 			}
 		}
 		want(t, "rejected", rejected, callers-1)
+		want(t, "sends of the one that probes", sends(), 4)
 		want(t, "phase", r.c.Facts().Guard.Phase, guard.Open)
 		fault.Heal()
 		held.Heal()

@@ -156,10 +156,14 @@ func drawPlan(t *rapid.T, peaceful bool) plan {
 }
 
 // run plays the plan and returns what happened. It must be called in a bubble.
-func (p plan) run() *history {
+func (p plan) run() *history { return p.runBeside(func(*bench) {}) }
+
+// runBeside is run with something else that uses the source meanwhile.
+func (p plan) runBeside(start func(*bench)) *history {
 	h := &history{plan: p}
 	b := newBench(p.Options, func(n int, _ uint64) reply { return p.Issuer[min(n, len(p.Issuer)-1)] })
 	h.bench = b
+	start(b)
 	var present atomic.Pointer[presence]
 	for _, m := range p.Moods {
 		turn := func() { present.Store(&presence{m, b.src.newest()}) }
