@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/guard"
 	"github.com/recloser-mcp/recloser/wire"
 )
@@ -42,14 +43,14 @@ type call struct {
 	fault      *Error   // of the last attempt, when it ended inside a nested request
 	refusals   int
 	unsent     int
-	lost       bool          // the session was re-opened once
-	token      []byte        // the client's progress token, when the backend was told another
-	told       []byte        // that other
-	held       []byte        // the response, when Request.Hold kept it back
-	task       string        // the id of the task that the response tells of
-	result     *guard.Result // shared, read only
-	generation uint64        // of the last credential sent
-	rpc        error         // the JSON-RPC error that was recognized in the answer
+	lost       bool             // the session was re-opened once
+	token      []byte           // the client's progress token, when the backend was told another
+	told       []byte           // that other
+	held       []byte           // the response, when Request.Hold kept it back
+	task       string           // the id of the task that the response tells of
+	result     *guard.Result    // shared, read only
+	credential *auth.Credential // the last one sent, nil when none was
+	rpc        error            // the JSON-RPC error that was recognized in the answer
 	ended      bool
 	out        wholeBody // the answer, when it was read here
 }
@@ -115,7 +116,7 @@ func (cl *call) Send(_ context.Context, a attempt) guard.Verdict {
 	discard(cl.x.resp)
 	cl.x, cl.fault = exchange{}, nil
 	cl.dog.touch()
-	cl.generation = a.Credential.Generation()
+	cl.credential = a.Credential
 	if cl.side != nil {
 		return cl.after(cl.side, cl.c.conn.send(cl.ctx, cl.side, a))
 	}
@@ -282,7 +283,9 @@ func (cl *call) finish(err *Error) {
 	f.called(cl.info.Class, cl.refusals, cl.began, err)
 	if t := cl.c.o.Trace; t.CallEnd != nil {
 		r := CallResult{Guard: *cl.result, Start: cl.began, Took: time.Since(cl.began), Err: cl.rpc}
-		r.Guard.Generation = cl.generation
+		if cl.credential != nil {
+			r.Guard.Generation = cl.credential.Generation()
+		}
 		if err != nil {
 			r.Kind, r.Err = err.Kind, err
 		}
@@ -340,6 +343,8 @@ func (cl *call) broken(err error) *Error {
 		kind, err = KindTimeout, cl.ctx.Err()
 	case cause != nil:
 		kind, err = KindCanceled, cl.ctx.Err()
+	default:
+		err = withoutEcho(err, cl.credential)
 	}
 	e := cl.error(kind, err)
 	e.OutcomeUnknown = !cl.x.unsent && cl.msg.body != nil && !cl.msg.untouched()

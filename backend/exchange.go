@@ -176,6 +176,7 @@ func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
 	}
 	began := time.Now()
 	x := n.roundTrip(ctx, req, m)
+	x.err = withoutEcho(x.err, a.Credential)
 	n.facts.sent(x, began)
 	if x.challenge != nil {
 		scrub(x.challenge, a.Credential)
@@ -213,6 +214,20 @@ func scrub(c *auth.Challenge, cred *auth.Credential) {
 	for name, value := range c.Params {
 		c.Params[name] = cred.Scrub(value)
 	}
+}
+
+var errEcho = errors.New("what arrived is broken, and cannot be shown because it repeats the credential")
+
+// withoutEcho replaces an error that repeats the credential: net/http quotes what
+// it could not read.
+func withoutEcho(err error, cred *auth.Credential) error {
+	if err == nil || cred == nil {
+		return err
+	}
+	if text := err.Error(); cred.Scrub(text) == text {
+		return err
+	}
+	return errEcho
 }
 
 // elsewhere names the origin that a redirect leads to.

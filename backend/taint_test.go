@@ -1,0 +1,68 @@
+package backend_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/recloser-mcp/recloser/backendtest"
+)
+
+// A server that breaks HTTP itself with the credential it was sent: net/http
+// repeats what it could not read in its errors.
+func TestCredentialIsInNoErrorOfTheTransport(t *testing.T) {
+	const secret = "s3cr3t-canary-0123456789abcdef"
+	for name, answer := range map[string]string{
+		"no HTTP":           "%s\r\n\r\n",
+		"version":           "HTTP/%s 200 OK\r\n\r\n",
+		"status":            "HTTP/1.1 %s\r\n\r\n",
+		"header line":       "HTTP/1.1 200 OK\r\n%s\r\n\r\n",
+		"header name":       "HTTP/1.1 200 OK\r\nX %s: y\r\n\r\n",
+		"content length":    "HTTP/1.1 200 OK\r\nContent-Length: %s\r\n\r\n",
+		"transfer encoding": "HTTP/1.1 200 OK\r\nTransfer-Encoding: %s\r\n\r\n",
+		"chunk":             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n%s\r\n",
+		"trailer":           "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n%s\r\n\r\n",
+		"location":          "HTTP/1.1 307 Temporary Redirect\r\nLocation: http://[%s\r\nContent-Length: 0\r\n\r\n",
+		"content type":      "HTTP/1.1 200 OK\r\nContent-Type: text/%s; =\r\nContent-Length: 0\r\n\r\n",
+		"retry after":       "HTTP/1.1 503 Service Unavailable\r\nRetry-After: %s\r\nContent-Length: 0\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				r := newRig(t, &tokens{token: secret}, []backendtest.Option{backendtest.WithRevision(modern),
+					backendtest.WithHTTPMiddleware(func(next http.Handler) http.Handler {
+						return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+							if m, _ := backendtest.MessageFrom(req.Context()); m.Method != "tools/call" {
+								next.ServeHTTP(w, req)
+								return
+							}
+							c, rw, err := http.NewResponseController(w).Hijack()
+							if err != nil {
+								panic(err)
+							}
+							defer c.Close()
+							writeRaw(rw, fmt.Sprintf(answer, secret))
+						})
+					})})
+				err := r.call(t.Context())
+				if err == nil {
+					t.Fatal("no error")
+				}
+				shown := shownOf(err, r)
+				for e := err; e != nil; e = errors.Unwrap(e) {
+					shown += fmt.Sprintf("\n%v %+v %#v", e, e, e)
+				}
+				if strings.Contains(shown, secret[:8]) {
+					t.Errorf("shows the credential: %v", err)
+				}
+			})
+		})
+	}
+}
+
+func writeRaw(rw *bufio.ReadWriter, text string) {
+	_, _ = rw.WriteString(text)
+	_ = rw.Flush()
+}
