@@ -41,6 +41,7 @@ type Credential struct {
 	renewable  bool
 	names      []string
 	fields     func() []field // behind a func for the reason given at Secret
+	before     func() []field // of the credential that this one replaced; nil: none
 }
 
 // field is a header as http.Header holds it, so that Apply allocates nothing.
@@ -81,18 +82,26 @@ func (c *Credential) HeaderNames() []string { return slices.Clone(c.names) }
 // String names the generation only.
 func (c *Credential) String() string { return fmt.Sprintf("credential generation %d", c.generation) }
 
-// Scrub returns text unless it holds a piece of the credential (as it is, in
-// base64, hex or URL form, or its first 8 characters): then "[redacted]". Servers
-// repeat what they were sent; use it on any text of theirs before it is shown.
+// Scrub returns text unless it holds a piece of the credential, or of the one that
+// it replaced and that may be valid still (as it is, in base64, hex or URL form, or
+// its first 8 characters): then "[redacted]". Servers repeat what they were sent;
+// use it on any text of theirs before it is shown.
 func (c *Credential) Scrub(text string) string {
-	for _, f := range c.fields() {
+	if holds(text, c.fields()) || c.before != nil && holds(text, c.before()) {
+		return redacted
+	}
+	return text
+}
+
+func holds(text string, fields []field) bool {
+	for _, f := range fields {
 		for _, word := range append(strings.Fields(f.value[0]), f.value[0]) {
 			if echoes(text, word) {
-				return redacted
+				return true
 			}
 		}
 	}
-	return text
+	return false
 }
 
 // minEcho is the length below which a word is too common to be searched for:

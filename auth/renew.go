@@ -296,6 +296,11 @@ func (s *Source) publish(f *flight, c *Credential, life time.Duration) EventKind
 		}
 		s.generation++
 		s.life, s.refused = life, 0
+		if prev != nil {
+			c.before = prev.fields
+		}
+	} else {
+		c.before = prev.before
 	}
 	c.generation, c.rotation = s.generation, s.rotation
 	s.cred = c

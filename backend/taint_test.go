@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/backendtest"
 )
 
@@ -65,4 +67,39 @@ func TestCredentialIsInNoErrorOfTheTransport(t *testing.T) {
 func writeRaw(rw *bufio.ReadWriter, text string) {
 	_, _ = rw.WriteString(text)
 	_ = rw.Flush()
+}
+
+// A server may keep what it was sent before: the credential that was replaced is
+// as little shown as the one that replaced it, and may still be valid.
+func TestReplacedCredentialIsNotShownEither(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		issuer := backendtest.NewIssuer(t, backendtest.WithPipe(), backendtest.WithTTL(time.Minute))
+		source := clientCredentials(t, issuer)
+		r := newRig(t, nil, []backendtest.Option{backendtest.WithRevision(modern), backendtest.WithBearer(issuer),
+			backendtest.WithHTTPMiddleware(func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+					m, _ := backendtest.MessageFrom(req.Context())
+					if m.Name != "tell" {
+						next.ServeHTTP(w, req)
+						return
+					}
+					w.Header().Set("WWW-Authenticate", `Bearer realm="`+issuer.Token(1)+`"`)
+					w.WriteHeader(401)
+				})
+			})}, func(o *backend.Options) { o.Auth = source })
+		r.source = source
+		r.mustCall()
+		time.Sleep(50 * time.Second) // renewed ahead of time meanwhile: the first one is valid still
+		r.mustCall()
+		want(t, "tokens", issuer.Mints(), 2)
+		want(t, "first one valid", issuer.Valid(issuer.Token(1)), true)
+		issuer.Fail(backendtest.Unavailable(), backendtest.Forever)
+		_, err := r.c.CallTool(t.Context(), "tell", nil)
+		if err == nil {
+			t.Fatal("no error")
+		}
+		if strings.Contains(shownOf(err, r), issuer.Token(1)) {
+			t.Errorf("shows the credential of before: %v, %+v", err, r.c.Facts().Challenge)
+		}
+	})
 }
