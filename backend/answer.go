@@ -149,7 +149,7 @@ func (cl *call) whole(doc []byte) (*Response, *Error) {
 		return nil, cl.unreadable("the answer is not a JSON-RPC response", err)
 	}
 	if a.Error.Present() {
-		cl.rpc = rpcError(doc, a)
+		cl.rpc = cl.rpcError(doc, a)
 	}
 	cl.noteTask(doc)
 	if cl.hold(doc, a) {
@@ -339,8 +339,17 @@ func (cl *call) unreadable(detail string, err error) *Error {
 	return e
 }
 
-// rpcError copies the error out of a response.
-func rpcError(doc []byte, a wire.Answer) *RPCError {
+// rpcError copies the error out of a response. Errors are logged: where this one
+// repeats the credential its words are left out.
+func (cl *call) rpcError(doc []byte, a wire.Answer) *RPCError {
 	text, _ := wire.Unquote(a.Message.Of(doc))
-	return &RPCError{Code: a.ErrorCode, Message: text, Data: bytes.Clone(a.Data.Of(doc))}
+	e := &RPCError{Code: a.ErrorCode, Message: text, Data: bytes.Clone(a.Data.Of(doc))}
+	if cl.credential == nil {
+		return e
+	}
+	e.Message = cl.credential.Scrub(text)
+	if data := string(e.Data); cl.credential.Scrub(data) != data {
+		e.Data = nil
+	}
+	return e
 }

@@ -38,7 +38,7 @@ func (cl *call) outcome(ctx context.Context) (json.RawMessage, error) {
 		cl.finish(err)
 		return nil, err
 	case a.Error.Present():
-		cl.rpc = rpcError(doc, a)
+		cl.rpc = cl.rpcError(doc, a)
 		cl.finish(nil)
 		return nil, cl.rpc
 	}

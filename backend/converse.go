@@ -52,7 +52,7 @@ func (cl *call) final(raw []byte) (wire.Action, []byte) {
 		return wire.Drop, nil
 	}
 	if a.Error.Present() && a.ErrorCode == wire.ResourceNotFound && cl.lowers() {
-		cl.rpc = rpcError(raw, a)
+		cl.rpc = cl.rpcError(raw, a)
 		return wire.Replace, cl.modernError(nil)
 	}
 	return wire.Pass, nil

@@ -120,7 +120,7 @@ func (e *Error) unavailable() bool {
 // not a fault of the backend or of its credential.
 type RPCError struct {
 	Code    int
-	Message string // the backend's words
+	Message string // the backend's words, redacted where they repeat the credential
 	Data    json.RawMessage
 }
 

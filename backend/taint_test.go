@@ -69,6 +69,45 @@ func writeRaw(rw *bufio.ReadWriter, text string) {
 	_ = rw.Flush()
 }
 
+// A JSON-RPC error is an answer, and as an error it is logged.
+func TestCredentialIsInNoRPCError(t *testing.T) {
+	const secret = "s3cr3t-canary-0123456789abcdef"
+	eachEra(t, func(t *testing.T, revision string) {
+		r := newRig(t, &tokens{token: secret}, rich(backendtest.WithRevision(revision)))
+		r.mustCall()
+		for _, op := range operations(revision) {
+			for _, status := range []int{200, 400, 403} {
+				r.srv.Inject(backendtest.Status(status, 1).ForMethod(op.request).RPCError(-32000, "no "+secret, map[string]string{"token": secret}))
+				err := op.run(t.Context(), r.c)
+				if err == nil {
+					t.Fatalf("%s: no error", op.name)
+				}
+				shown := fmt.Sprintf("%v %+v %#v %+v", err, err, err, r.c.Facts())
+				if rpc, ok := errors.AsType[*backend.RPCError](err); ok {
+					want(t, "code", rpc.Code, -32000)
+					shown += string(rpc.Data)
+				} else if op.request != "server/discover" { // refused that way, it decides the revision
+					t.Errorf("%s: got %v (%T), want the JSON-RPC error", op.name, err, err)
+				}
+				if strings.Contains(shown, secret[:8]) {
+					t.Errorf("%s with status %d shows the credential: %s", op.name, status, shown)
+				}
+			}
+		}
+		raw, err := r.do(t.Context(), &backend.Request{ID: []byte("1")})
+		if err != nil || strings.Contains(raw, "error") {
+			t.Error(raw, err)
+		}
+		r.srv.Inject(backendtest.Status(200, 1).ForMethod("tools/call").RPCError(-32000, "no "+secret, nil))
+		raw, err = r.do(t.Context(), &backend.Request{ID: []byte("1")})
+		if err != nil || !strings.Contains(raw, secret) {
+			t.Errorf("the answer did not pass as it was: %s, %v", raw, err)
+		}
+		last := r.traced.calls[len(r.traced.calls)-1]
+		want(t, "told to the trace", strings.Contains(fmt.Sprint(last.Err), secret[:8]), false)
+	})
+}
+
 // A server may keep what it was sent before: the credential that was replaced is
 // as little shown as the one that replaced it, and may still be valid.
 func TestReplacedCredentialIsNotShownEither(t *testing.T) {

@@ -24,6 +24,7 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 	"go.uber.org/goleak"
 
+	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/config"
 	"github.com/recloser-mcp/recloser/server"
@@ -65,14 +66,40 @@ type gateway struct {
 }
 
 type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	mu      sync.Mutex
+	b       bytes.Buffer
+	written chan struct{} // closed and replaced with each write
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.written != nil {
+		close(b.written)
+		b.written = nil
+	}
 	return b.b.Write(p)
+}
+
+// await blocks until the text was written.
+func (b *buffer) await(t *testing.T, text string) {
+	t.Helper()
+	for {
+		b.mu.Lock()
+		if b.written == nil {
+			b.written = make(chan struct{})
+		}
+		there, more := bytes.Contains(b.b.Bytes(), []byte(text)), b.written
+		b.mu.Unlock()
+		if there {
+			return
+		}
+		select {
+		case <-more:
+		case <-t.Context().Done():
+			t.Fatalf("%q was never written", text)
+		}
+	}
 }
 
 func (b *buffer) String() string {
@@ -85,12 +112,19 @@ func (b *buffer) String() string {
 // a secret of env. It is probed once, at the start.
 func serve(t *testing.T, servers string, env map[string]string, issuers ...*backendtest.Issuer) *gateway {
 	t.Helper()
+	return serveWith(t, auth.NewRegistry(), servers, env, issuers...)
+}
+
+// serveWith is serve with a registry of credentials.
+func serveWith(t *testing.T, registry *auth.OutgoingAuthRegistry, servers string, env map[string]string, issuers ...*backendtest.Issuer) *gateway {
+	t.Helper()
 	doc, _, err := config.Parse("test.yaml", []byte(`
 listen: 127.0.0.1:0
 admin: {listen: "127.0.0.1:0"}
 health: {interval: 1h}
 log: {level: debug, format: json}
-mcpServers:`+servers), config.LoadOptions{Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+mcpServers:`+servers), config.LoadOptions{Registry: registry,
+		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +132,7 @@ mcpServers:`+servers), config.LoadOptions{Env: func(name string) (string, bool) 
 	for _, v := range env {
 		g.secrets = append(g.secrets, v)
 	}
-	g.Server, err = server.New(t.Context(), doc, server.Options{Version: "test",
+	g.Server, err = server.New(t.Context(), doc, server.Options{Version: "test", Registry: registry,
 		Logger: slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
