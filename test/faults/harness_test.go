@@ -27,7 +27,9 @@ import (
 	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/config"
+	"github.com/recloser-mcp/recloser/guard"
 	"github.com/recloser-mcp/recloser/server"
+	"github.com/recloser-mcp/recloser/status"
 	"github.com/recloser-mcp/recloser/test/leak"
 )
 
@@ -62,7 +64,8 @@ type gateway struct {
 	issuers []*backendtest.Issuer
 
 	mu    sync.Mutex
-	texts []string // of errors that clients saw
+	texts []string           // of errors that clients saw
+	turns []guard.Transition // of the breakers
 }
 
 type buffer struct {
@@ -133,6 +136,11 @@ mcpServers:`+servers), config.LoadOptions{Registry: registry,
 		g.secrets = append(g.secrets, v)
 	}
 	g.Server, err = server.New(t.Context(), doc, server.Options{Version: "test", Registry: registry,
+		Observe: &server.Observer{Transition: func(_ string, turn guard.Transition) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.turns = append(g.turns, turn)
+		}},
 		Logger: slog.New(slog.NewJSONHandler(g.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
@@ -276,6 +284,23 @@ func (g *gateway) calls(s *mcp.ClientSession, tool string, n int) []answer {
 	return out
 }
 
+// together makes n calls whose first sends are all out before the first of them is
+// answered.
+func (g *gateway) together(s *backendtest.Server, c *mcp.ClientSession, n int, then func()) []answer {
+	g.t.Helper()
+	held := s.Inject(backendtest.Hang(n).ForMethod(call))
+	answers := make(chan []answer, 1)
+	go func() { answers <- g.calls(c, "b_echo", n) }()
+	if err := held.Wait(g.t.Context(), n); err != nil {
+		g.t.Fatal(err)
+	}
+	if then != nil {
+		then()
+	}
+	held.Heal()
+	return <-answers
+}
+
 // wantError checks an error as an MCP client sees it.
 func wantError(t *testing.T, a answer, reason string, attempts int) {
 	t.Helper()
@@ -315,12 +340,62 @@ func wantStatus(t *testing.T, g *gateway, statusWant, reason string) {
 	t.Error("backend b has no status")
 }
 
+// breaker is that of the backend b.
+func (g *gateway) breaker() status.Breaker {
+	for _, b := range g.Status().Backends {
+		if b.Name == "b" {
+			return b.Breaker
+		}
+	}
+	g.t.Error("backend b has no status")
+	return status.Breaker{}
+}
+
+// open makes the five calls that open the breaker of b.
+func (g *gateway) open(s *mcp.ClientSession, reason string) {
+	g.t.Helper()
+	for range 5 {
+		if a := g.call(g.t.Context(), s, "b_echo"); a.err == nil || a.data.Reason != reason {
+			g.t.Fatalf("error %v (%+v), want reason %s", a.err, a.data, reason)
+		}
+	}
+	if b := g.breaker(); b.State != status.BreakerOpen {
+		g.t.Fatalf("breaker %+v, want it open", b)
+	}
+}
+
+// cool waits for the moment at which, by the gateway's own word, the next call
+// probes.
+func (g *gateway) cool() {
+	for {
+		b := g.breaker()
+		if !b.NextProbe.After(time.Now()) {
+			return
+		}
+		<-time.After(time.Until(b.NextProbe))
+	}
+}
+
 // static is a backend with a static token, and clientCredentials one whose tokens
 // an issuer mints.
 func static(s *backendtest.Server, more string) string {
 	return fmt.Sprintf("\n  b: {url: %q, auth: {type: bearer, token: \"${KEY}\"}%s}", s.URL, more)
 }
 
-func clientCredentials(name string, s *backendtest.Server, i *backendtest.Issuer) string {
-	return fmt.Sprintf("\n  %s: {url: %q, auth: {type: client_credentials, tokenURL: %q, clientID: id, clientSecret: \"${SECRET}\"}}", name, s.URL, i.TokenURL)
+func clientCredentials(name string, s *backendtest.Server, i *backendtest.Issuer, more ...string) string {
+	return fmt.Sprintf("\n  %s: {url: %q, auth: {type: client_credentials, tokenURL: %q, clientID: id, clientSecret: \"${SECRET}\"}%s}",
+		name, s.URL, i.TokenURL, strings.Join(more, ""))
+}
+
+// minted is a gateway over one backend whose tokens an issuer mints, and a client
+// of it that has listed echo.
+func minted(t *testing.T, more string, options ...backendtest.Option) (*backendtest.Server, *backendtest.Issuer, *gateway, *mcp.ClientSession) {
+	t.Helper()
+	secret := random()
+	issuer := backendtest.NewIssuer(t, backendtest.WithClient("id", secret))
+	s := backendtest.NewServer(t, append(options, backendtest.WithBearer(issuer))...)
+	g := serve(t, clientCredentials("b", s, issuer, more), map[string]string{"SECRET": secret}, issuer)
+	c := g.client()
+	g.listed(c, "b_echo")
+	return s, issuer, g, c
 }

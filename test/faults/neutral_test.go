@@ -31,6 +31,32 @@ func TestF17AnotherFaultOnAReSendIsReturnedAsItIs(t *testing.T) {
 	wantAnswer(t, g.call(t.Context(), c, "b_echo"))
 }
 
+func TestF17AResetOfAReSendConcernsNobodyElse(t *testing.T) {
+	t.Parallel()
+	s, issuer, g, c := minted(t, "")
+	const n = 5
+	mints := issuer.Mints()
+	answers := g.together(s, c, n, func() {
+		issuer.Revoke()
+		// The first call with a good token is carried out and then cut off.
+		s.Inject(backendtest.ResetPeer(1).AfterExecution().ForMethod(call).When(
+			func(_ *http.Request, m backendtest.Message) bool { return issuer.Valid(m.Credential) }))
+	})
+	cut := 0
+	for _, a := range answers {
+		if a.err == nil {
+			continue
+		}
+		cut++
+		wantError(t, a, "unreachable", 2)
+	}
+	wantCount(t, "calls that failed", cut, 1)
+	wantCount(t, "executions", s.Executions("echo"), n)
+	wantCount(t, "renewals", issuer.Mints()-mints, 1)
+	wantCount(t, "exhausted", g.breaker().Exhausted, 0)
+	wantCount(t, "sends", s.Requests(call), 2*n)
+}
+
 func TestAFaultAfterTheToolRanIsNeverRetried(t *testing.T) {
 	t.Parallel()
 	for _, f := range []backendtest.Fault{backendtest.Status(502, 1).AfterExecution(), backendtest.ResetPeer(1).AfterExecution()} {
@@ -112,17 +138,14 @@ func TestF20AHugeRefusalIsARefusal(t *testing.T) {
 
 func TestF22LostSessionAndRevokedCredential(t *testing.T) {
 	t.Parallel()
-	secret := random()
-	issuer := backendtest.NewIssuer(t, backendtest.WithClient("id", secret))
-	s := backendtest.NewServer(t, backendtest.WithBearer(issuer), backendtest.WithRevision("2025-11-25"))
-	g := serve(t, clientCredentials("b", s, issuer), map[string]string{"SECRET": secret}, issuer)
-	c := g.client()
-	g.listed(c, "b_echo")
+	s, issuer, g, c := minted(t, "", backendtest.WithRevision("2025-11-25"))
 	wantAnswer(t, g.call(t.Context(), c, "b_echo"))
 	mints, executions := issuer.Mints(), s.Executions("echo")
+	wantCount(t, "sessions", s.Sessions(), 1) // that the client, of 2026-07-28, needs none is the gateway's part
 	s.DropSessions()
 	issuer.Revoke()
 	wantAnswer(t, g.call(t.Context(), c, "b_echo"))
 	wantCount(t, "renewals", issuer.Mints()-mints, 1)
 	wantCount(t, "executions", s.Executions("echo")-executions, 1)
+	wantCount(t, "sessions", s.Sessions(), 2)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/recloser-mcp/recloser/backendtest"
+	"github.com/recloser-mcp/recloser/status"
 )
 
 const call = "tools/call"
@@ -23,15 +24,9 @@ func refuseCalls(t *testing.T, n int, more string) (*backendtest.Server, *gatewa
 
 func TestF1RevokedWithManyCallsInFlight(t *testing.T) {
 	t.Parallel()
-	secret := random()
-	issuer := backendtest.NewIssuer(t, backendtest.WithClient("id", secret))
-	s := backendtest.NewServer(t, backendtest.WithBearer(issuer))
-	g := serve(t, clientCredentials("b", s, issuer), map[string]string{"SECRET": secret}, issuer)
-	c := g.client()
-	g.listed(c, "b_echo")
+	s, issuer, g, c := minted(t, "")
 	mints := issuer.Mints()
-	issuer.Revoke()
-	for _, a := range g.calls(c, "b_echo", 100) {
+	for _, a := range g.together(s, c, 100, issuer.Revoke) {
 		wantAnswer(t, a)
 	}
 	wantCount(t, "renewals", issuer.Mints()-mints, 1)
@@ -39,6 +34,7 @@ func TestF1RevokedWithManyCallsInFlight(t *testing.T) {
 	if n := s.Requests(call); n > 200 {
 		t.Errorf("%d sends for 100 calls, want 200 at most", n)
 	}
+	wantCount(t, "exhausted", g.breaker().Exhausted, 0)
 }
 
 func TestF3StaticKeyRefusedForAMoment(t *testing.T) {
@@ -157,51 +153,72 @@ func TestF8TokenServerDown(t *testing.T) {
 
 func TestF9InvalidGrant(t *testing.T) {
 	t.Parallel()
-	secret := random()
-	issuer := backendtest.NewIssuer(t, backendtest.WithClient("id", secret))
-	s := backendtest.NewServer(t, backendtest.WithBearer(issuer))
-	g := serve(t, clientCredentials("b", s, issuer), map[string]string{"SECRET": secret}, issuer)
-	c := g.client()
-	g.listed(c, "b_echo")
-	issuer.Fail(backendtest.InvalidClient(), backendtest.Forever)
+	_, issuer, g, c := minted(t, ", authRetry: {whenOpen: reject, coolDown: 100ms}")
+	issuer.Fail(backendtest.InvalidGrant(), backendtest.Forever)
 	issuer.Revoke()
 	asked := issuer.Requests()
 	for range 3 {
 		wantError(t, g.call(t.Context(), c, "b_echo"), "grant_expired", 1)
 	}
-	wantCount(t, "questions to the token server", issuer.Requests()-asked, 1)
 	wantStatus(t, g, "unavailable", "grant_expired")
+	for range 2 {
+		wantError(t, g.call(t.Context(), c, "b_echo"), "grant_expired", 1)
+	}
+	wantCount(t, "questions to the token server", issuer.Requests()-asked, 1)
+	// Each probe of the half-open breaker asks once more, and the one that comes
+	// after the grant was mended is answered.
+	g.cool()
+	wantError(t, g.call(t.Context(), c, "b_echo"), "grant_expired", 1)
+	wantCount(t, "questions with the first probe", issuer.Requests()-asked, 2)
+	issuer.Heal()
+	mints := issuer.Mints()
+	g.cool()
+	wantAnswer(t, g.call(t.Context(), c, "b_echo"))
+	wantCount(t, "questions with the second probe", issuer.Requests()-asked, 3)
+	wantCount(t, "renewals", issuer.Mints()-mints, 1)
+	wantStatus(t, g, "ready", "ok")
 }
 
 func TestF11EveryNewTokenIsRefusedToo(t *testing.T) {
 	t.Parallel()
-	secret := random()
-	issuer := backendtest.NewIssuer(t, backendtest.WithClient("id", secret))
-	s := backendtest.NewServer(t, backendtest.WithBearer(issuer), backendtest.WithGuardedCallsOnly())
-	g := serve(t, clientCredentials("b", s, issuer), map[string]string{"SECRET": secret}, issuer)
-	c := g.client()
-	g.listed(c, "b_echo")
+	s, issuer, g, c := minted(t, ", authRetry: {coolDown: 1s}", backendtest.WithGuardedCallsOnly())
 	issuer.WrongAudience(true)
 	issuer.Revoke()
 	const n = 20
-	for _, a := range g.calls(c, "b_echo", n) {
-		if a.err == nil || a.data.Reason != "auth_refused" {
-			t.Errorf("%+v", a)
+	for round := 1; round <= 5; round++ {
+		sends := s.Requests(call)
+		for _, a := range g.together(s, c, n, nil) {
+			if a.err == nil || a.data.Reason != "auth_refused" {
+				t.Errorf("%+v", a)
+			}
+		}
+		if got := s.Requests(call) - sends; got > 2*n+2 {
+			t.Errorf("%d sends for %d callers, want %d at most", got, n, 2*n+2)
+		}
+		if got := g.breaker().Exhausted; got != round {
+			t.Errorf("counted %d, want %d however many waited", got, round)
 		}
 	}
-	if got := s.Requests(call); got > 2*n+2 {
-		t.Errorf("%d sends for %d callers, want %d at most", got, n, 2*n+2)
+	g.cool()
+	sends, mints := s.Requests(call), issuer.Mints()
+	wantError(t, g.call(t.Context(), c, "b_echo"), "auth_refused", 4)
+	wantCount(t, "sends of the probe", s.Requests(call)-sends, 4)
+	if issuer.Mints() == mints {
+		t.Error("the probe did not renew")
 	}
-	if got := g.Status().Backends[0].Breaker.Exhausted; got != 1 {
-		t.Errorf("counted %d, want 1 however many waited", got)
+	if b := g.breaker(); b.State != status.BreakerOpen {
+		t.Errorf("breaker %+v: a renewal closed it", b)
 	}
 }
 
 func TestF12OneCallerLeaves(t *testing.T) {
 	t.Parallel()
-	s, g := refuseCalls(t, 3, "")
+	key := random()
+	s := backendtest.NewServer(t, backendtest.WithToken(key))
+	g := serve(t, static(s, ""), map[string]string{"KEY": key})
 	c := g.client()
 	g.listed(c, "b_echo")
+	refusing := s.Inject(backendtest.Status(401, backendtest.Forever).ForMethod(call))
 	ctx, cancel := context.WithCancel(t.Context())
 	left := make(chan answer, 1)
 	go func() { left <- g.call(ctx, c, "b_echo") }()
@@ -217,6 +234,7 @@ func TestF12OneCallerLeaves(t *testing.T) {
 	if a := <-left; a.err == nil {
 		t.Error("the one who left was answered")
 	}
+	refusing.Heal()
 	wantAnswer(t, <-stayed)
 	wantCount(t, "executions", s.Executions("echo"), 1)
 }
