@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -26,7 +27,8 @@ type peer struct {
 	caps  backend.Capabilities
 	err   error
 	hang  bool
-	lists int // refreshes asked for
+	takes time.Duration // for the next refresh
+	lists int           // refreshes asked for
 	on    func(string)
 	ears  int // streams open
 	mute  error
@@ -37,8 +39,11 @@ type peer struct {
 func (p *peer) ListCapabilities(ctx context.Context) (*backend.Capabilities, error) {
 	p.mu.Lock()
 	p.lists++
-	hang, caps, err := p.hang, p.caps, p.err
+	hang, caps, err, takes := p.hang, p.caps, p.err, p.takes
 	p.mu.Unlock()
+	if takes > 0 {
+		time.Sleep(takes)
+	}
 	if hang {
 		<-ctx.Done()
 		return nil, &backend.Error{Kind: backend.KindTimeout, Err: ctx.Err()}

@@ -26,9 +26,11 @@ const (
 
 	// Without a catalogue a backend is asked again and again: quickly while it
 	// cannot be reached, as asking costs nothing then, and slowly while it
-	// answers and does not want us.
+	// answers and does not want us. Its tools are to be there within a second of
+	// its coming up, and an attempt in vain takes a quarter of that, as a request
+	// that never left is sent three times.
 	soonest = 100 * time.Millisecond
-	soon    = time.Second
+	soon    = 500 * time.Millisecond
 	later   = 10 * time.Second
 )
 
