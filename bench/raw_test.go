@@ -46,7 +46,7 @@ func backendConn(c net.Conn) {
 	r := bufio.NewReaderSize(c, 16<<10)
 	body := make([]byte, 0, 4096)
 	for {
-		n, err := readHead(r)
+		n, _, err := readHead(r)
 		if err != nil {
 			return
 		}
@@ -98,20 +98,25 @@ func response(status, contentType string, body []byte) []byte {
 	return append(fmt.Appendf(nil, "HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", status, contentType, len(body)), body...)
 }
 
-// readHead reads a request's head and returns the length of its body.
-func readHead(r *bufio.Reader) (length int, err error) {
+// readHead reads a request's head and returns the length of its body and its
+// credential.
+func readHead(r *bufio.Reader) (length int, credential string, err error) {
 	for {
 		line, err := r.ReadSlice('\n')
 		if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		if len(line) <= 2 {
-			return length, nil
+			return length, credential, nil
 		}
-		if k, v, ok := bytes.Cut(line, []byte(":")); ok && bytes.EqualFold(k, []byte("Content-Length")) {
+		k, v, _ := bytes.Cut(line, []byte(":"))
+		switch {
+		case bytes.EqualFold(k, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(v))); err != nil {
-				return 0, err
+				return 0, "", err
 			}
+		case bytes.EqualFold(k, []byte("Authorization")):
+			credential = strings.TrimPrefix(string(bytes.TrimSpace(v)), "Bearer ")
 		}
 	}
 }
@@ -191,9 +196,13 @@ func caller(addr string, request []byte, until time.Time, least int) (s sample) 
 	return s
 }
 
-var errStatus = errors.New("not 200")
+var errStatus = errors.New("not a result")
 
-// exchange sends one request and reads its answer to the end.
+// head is how much of an answer's body is looked at: where a result says so.
+const head = 80
+
+// exchange sends one request and reads its answer to the end. An answer that is
+// no result is errStatus, as errors come with status 200.
 func exchange(c net.Conn, r *bufio.Reader, request []byte) (int, error) {
 	if _, err := c.Write(request); err != nil {
 		return 0, err
@@ -221,6 +230,15 @@ func exchange(c net.Conn, r *bufio.Reader, request []byte) (int, error) {
 		case "Transfer-Encoding":
 			chunked = true
 		}
+	}
+	seen := head
+	if !chunked {
+		seen = min(head, length)
+	}
+	if start, err := r.Peek(seen); err != nil {
+		return 0, err
+	} else if !bytes.Contains(start, []byte(`"result":`)) {
+		return 0, errStatus
 	}
 	if !chunked {
 		return r.Discard(length)
