@@ -106,16 +106,6 @@ func (g *Guard[C]) admitLocked(c *call[C], cause Cause) order {
 	return order{kind: transmit, cause: cause}
 }
 
-func (g *Guard[C]) admitAside(c *call[C]) order {
-	g.lock()
-	defer g.unlock()
-	if g.closed {
-		return g.fail(c, Shutdown, ErrClosed)
-	}
-	g.depart(c)
-	return order{kind: transmit}
-}
-
 // depart marks the moment in which a send leaves.
 func (g *Guard[C]) depart(c *call[C]) {
 	c.sends++
@@ -360,36 +350,6 @@ func (g *Guard[C]) inherit(c *call[C]) {
 	if cur, ok := g.src.Current(); ok {
 		g.accepted[c.kind()].CompareAndSwap(c.gen, cur.Generation())
 	}
-}
-
-// judgeAside applies the verdict on a probe's or a stream's send. An order of
-// kind private asks for a renewal.
-func (g *Guard[C]) judgeAside(c *call[C], v Verdict) order {
-	g.lock()
-	defer g.unlock()
-	if v == Denied {
-		v = g.denied(c)
-	}
-	switch v {
-	case Accepted:
-		if c.class == Probe {
-			g.accept(c)
-		}
-	case Refused, Invalid:
-		g.note(c)
-		if c.class == Probe {
-			g.refs[List] = true
-		}
-		return order{kind: private, refusal: g.refusalLocked(Unretried, nil)}
-	case Denied:
-		return g.fail(c, Forbade, nil)
-	case Scope:
-		return g.fail(c, ScopeMissing, nil)
-	case Again:
-		g.depart(c)
-		return order{kind: transmit, cause: Resend}
-	}
-	return order{kind: finish}
 }
 
 // leave takes a call out, wherever it is. It is idempotent.
