@@ -55,7 +55,11 @@ type counts struct {
 	closed    int
 	live      map[string]bool
 	dropped   map[string]bool
-	changed   chan struct{}
+
+	subscribed map[string]map[any]bool // by URI: who
+	subscribes map[string]int
+
+	changed chan struct{}
 }
 
 func newCounts() *counts {
@@ -63,6 +67,7 @@ func newCounts() *counts {
 		requests: map[string]int{}, refused: map[string]int{}, byCred: map[string]int{},
 		executed: map[string]int{}, last: map[string]*entry{},
 		live: map[string]bool{}, dropped: map[string]bool{}, changed: make(chan struct{}),
+		subscribed: map[string]map[any]bool{}, subscribes: map[string]int{},
 	}
 }
 
@@ -172,6 +177,9 @@ func (c *counts) drop(session string) {
 
 // forget notes the end of a session. The lock is held.
 func (c *counts) forget(session string) {
+	for _, who := range c.subscribed {
+		delete(who, session)
+	}
 	if c.live[session] {
 		delete(c.live, session)
 		c.closed++

@@ -12,6 +12,10 @@
 //	// ... point a client at srv.URL ...
 //	if got := srv.Executions("echo"); got != 1 { ... }
 //
+// A running tool talks to the client that called it with [Progress], [Log],
+// [Elicit], [Sample], [Roots] and [Ask], in the way of the revision that the
+// client speaks; [Server.UpdateResource] tells those who subscribed.
+//
 // Both listen on a loopback port. With [WithPipe] they live in memory instead
 // and are reached through their Dial method; every wait is then one that
 // testing/synctest sees as durable, so that time is virtual and a test of a

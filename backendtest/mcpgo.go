@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -15,13 +16,17 @@ type mcpGo struct {
 	s    *Server
 	mcp  *server.MCPServer
 	http *server.StreamableHTTPServer
+
+	mu       sync.Mutex
+	standing map[string]*tally // what was written to the standing streams, by session
 }
 
 func newMCPGo(s *Server) *mcpGo {
 	cfg := s.cfg
-	e := &mcpGo{s: s}
+	e := &mcpGo{s: s, standing: map[string]*tally{}}
 	opts := []server.ServerOption{
 		server.WithToolCapabilities(true),
+		server.WithLogging(), //nolint:staticcheck // the elder revisions have it
 		server.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	if cfg.instructions != "" {
@@ -42,6 +47,7 @@ func newMCPGo(s *Server) *mcpGo {
 			server.WithPromptCompletionProvider(c), server.WithResourceCompletionProvider(c))
 	}
 	e.mcp = server.NewMCPServer(cfg.name, "1.0.0", opts...)
+	e.mcp.EnableSampling() //nolint:staticcheck // the elder revisions have it
 	e.addTools(cfg.tools)
 	for _, r := range cfg.resources {
 		e.addResource(r)
@@ -65,8 +71,24 @@ func newMCPGo(s *Server) *mcpGo {
 type eventsKey struct{}
 
 func (e *mcpGo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	events := newEventWriter(w)
+	events := &eventWriter{ResponseWriter: w, own: newTally(), standing: e.standingOf(r.Header.Get("Mcp-Session-Id"))}
+	if r.Method == http.MethodGet {
+		events.own = events.standing
+	}
 	e.http.ServeHTTP(events, r.WithContext(context.WithValue(r.Context(), eventsKey{}, events)))
+}
+
+// standingOf is the count of a session's standing stream.
+func (e *mcpGo) standingOf(session string) *tally {
+	if session == "" {
+		return newTally()
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.standing[session] == nil {
+		e.standing[session] = newTally()
+	}
+	return e.standing[session]
 }
 
 func (e *mcpGo) tools(tools []Tool) []server.ServerTool {
@@ -84,9 +106,12 @@ func (e *mcpGo) handler(t Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		// The SDK decodes arguments; the message still has their bytes.
 		m, _ := MessageFrom(ctx)
-		res, err := e.s.run(e.notifying(ctx, req), t, m.arguments())
+		res, err := e.s.run(e.conversing(e.notifying(ctx, req)), t, m.arguments())
 		if err != nil {
 			return nil, err
+		}
+		if res.more != nil {
+			return res.more.mcpGo()
 		}
 		return res.mcpGo(), nil
 	}

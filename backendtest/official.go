@@ -46,6 +46,9 @@ func newOfficial(s *Server) *official {
 	if cfg.complete != nil {
 		opts.CompletionHandler = e.complete
 	}
+	if cfg.subscriptions {
+		e.letSubscribe(opts)
+	}
 	e.mcp = mcp.NewServer(&mcp.Implementation{Name: cfg.name, Version: "1.0.0"}, opts)
 	e.addTools(cfg.tools)
 	for _, r := range cfg.resources {
@@ -85,9 +88,12 @@ func (e *official) addTools(tools []Tool) {
 			def.OutputSchema = t.OutputSchema
 		}
 		e.mcp.AddTool(def, func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			res, err := e.s.run(e.notifying(ctx, req), t, req.Params.Arguments)
+			res, err := e.s.run(e.conversing(e.notifying(ctx, req), req), t, req.Params.Arguments)
 			if err != nil {
 				return nil, officialError(err)
+			}
+			if res.more != nil {
+				return res.more.official()
 			}
 			return res.official(), nil
 		})
@@ -144,7 +150,7 @@ func (e *official) reader(text string) mcp.ResourceHandler {
 	return func(_ context.Context, req *mcp.ReadResourceRequest) (*mcp.ReadResourceResult, error) {
 		e.s.counts.execution(req.Params.URI)
 		return &mcp.ReadResourceResult{Contents: []*mcp.ResourceContents{
-			{URI: req.Params.URI, MIMEType: "text/plain", Text: text},
+			{URI: req.Params.URI, MIMEType: "text/plain", Text: e.s.textOf(req.Params.URI, text)},
 		}}, nil
 	}
 }

@@ -35,6 +35,8 @@ type config struct {
 	prompts   []prompt
 	complete  CompletionFunc
 
+	subscriptions bool
+
 	issuer       *Issuer
 	tokens       []string
 	refuse       func(*http.Request, string) int
@@ -70,6 +72,9 @@ func newConfig(opts []Option) (*config, error) {
 	}
 	if c.issuer != nil && len(c.tokens) > 0 {
 		return nil, errors.New("backendtest: WithBearer and WithToken exclude each other")
+	}
+	if c.subscriptions && c.mcpGo {
+		return nil, errors.New("backendtest: WithSubscriptions and WithMCPGo exclude each other")
 	}
 	if len(c.tools) == 0 {
 		c.tools = []Tool{{Name: "echo", Description: "Returns its arguments.", Func: Echo}}

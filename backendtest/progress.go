@@ -23,52 +23,64 @@ func Progress(ctx context.Context, done, total float64, text string) error {
 
 // eventWriter tells when something was written. Mcp-go hands notifications to
 // another goroutine and drops those that the response overtakes; waiting for
-// the write keeps them in their order.
+// the write keeps them in their order. Where the session has a standing stream,
+// either of the two streams may be the one that a notification is written to.
 type eventWriter struct {
 	http.ResponseWriter
-	mu      sync.Mutex
-	writes  int
-	changed chan struct{}
+	own, standing *tally
 }
 
-func newEventWriter(w http.ResponseWriter) *eventWriter {
-	return &eventWriter{ResponseWriter: w, changed: make(chan struct{})}
-}
-
+// Write implements http.ResponseWriter.
 func (e *eventWriter) Write(p []byte) (int, error) {
 	n, err := e.ResponseWriter.Write(p)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.writes++
-	close(e.changed)
-	e.changed = make(chan struct{})
+	e.own.add()
 	return n, err
 }
 
 // Flush implements http.Flusher.
 func (e *eventWriter) Flush() { _ = http.NewResponseController(e.ResponseWriter).Flush() }
 
-func (e *eventWriter) count() (int, <-chan struct{}) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.writes, e.changed
-}
-
 // after runs send and waits for a write that follows it.
 func (e *eventWriter) after(ctx context.Context, send func() error) error {
-	before, _ := e.count()
+	own, _ := e.own.count()
+	standing, _ := e.standing.count()
 	if err := send(); err != nil {
 		return err
 	}
 	for {
-		now, changed := e.count()
-		if now > before {
+		n, changed := e.own.count()
+		m, aside := e.standing.count()
+		if n > own || m > standing {
 			return nil
 		}
 		select {
 		case <-changed:
+		case <-aside:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// tally counts writes.
+type tally struct {
+	mu      sync.Mutex
+	writes  int
+	changed chan struct{}
+}
+
+func newTally() *tally { return &tally{changed: make(chan struct{})} }
+
+func (t *tally) add() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.writes++
+	close(t.changed)
+	t.changed = make(chan struct{})
+}
+
+func (t *tally) count() (int, <-chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.writes, t.changed
 }

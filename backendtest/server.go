@@ -28,6 +28,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	tools     []string
+	texts     map[string]string                        // of resources that were updated
 	listening map[string]map[*entry]context.CancelFunc // standing streams by session
 	enders    sync.WaitGroup
 }
@@ -53,7 +54,7 @@ func StartServer(opts ...Option) (*Server, error) {
 	s := &Server{
 		cfg: cfg, counts: newCounts(), faults: &faults{}, policy: newPolicy(cfg),
 		gate:      gate{revisions: cfg.revisions, legacy: cfg.legacy, mcpGo: cfg.mcpGo},
-		listening: map[string]map[*entry]context.CancelFunc{},
+		listening: map[string]map[*entry]context.CancelFunc{}, texts: map[string]string{},
 	}
 	s.host = newHost(cfg.pipe, http.HandlerFunc(s.count))
 	for _, t := range cfg.tools {

@@ -101,6 +101,7 @@ type toolResult struct {
 	structured json.RawMessage // nil: text alone
 	empty      bool
 	isError    bool
+	more       *inputRequired // the tool runs again: nothing else is set
 }
 
 // run calls the tool's function under a context that ends with the server.
@@ -117,7 +118,10 @@ func (s *Server) run(ctx context.Context, t Tool, args json.RawMessage) (toolRes
 	}
 	v, err := fn(ctx, args)
 	var rpc *RPCError
+	var more *inputRequired
 	switch {
+	case errors.As(err, &more):
+		return toolResult{more: more}, nil
 	case errors.As(err, &rpc):
 		return toolResult{}, rpc
 	case err != nil:
