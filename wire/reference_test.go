@@ -54,8 +54,8 @@ func checkEnvelope(t *testing.T, doc []byte, e Envelope) {
 	}
 	const text, token, value, container = `"`, `"-0123456789`, `"-0123456789{[tfn`, `{n`
 	progress := is(token, meta["progressToken"])
-	if progress == "" {
-		progress = is(token, params["progressToken"])
+	if own := is(token, params["progressToken"]); own != "" && (progress == "" || method == NoteProgress) {
+		progress = own
 	}
 	want := map[string]string{
 		"method": is(text, top["method"]), "id": is(token, top["id"]), "params": is(container, top["params"]),

@@ -89,10 +89,11 @@ func Scan(b []byte) (Envelope, error) {
 // answer can carry the id, wherever that stands.
 type scanner struct {
 	cursor
-	e       Envelope
-	seen    uint32
-	refused *ScanError
-	folded  int // where params has a name that is like a known one, 0 if nowhere
+	e        Envelope
+	seen     uint32
+	refused  *ScanError
+	progress Span // the token in params itself
+	folded   int  // where params has a name that is like a known one, 0 if nowhere
 }
 
 var (
@@ -186,6 +187,10 @@ func (s *scanner) classify() {
 	}
 	if s.folded > 0 && ClassOf(e.Method) != ClassUnknown {
 		s.refuse(InvalidParams, s.folded, msgCase)
+	}
+	// A notification may have a _meta too, and what that holds is its own.
+	if s.progress.Present() && (e.Method == NoteProgress || !e.ProgressToken.Present()) {
+		e.ProgressToken = s.progress
 	}
 	request := s.seen&seenMethod != 0
 	response := e.Result.Present() || e.Error.Present()

@@ -50,6 +50,9 @@ func TestScanFindsTheParts(t *testing.T) {
 		{"progress", `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":"t","progress":0.5}}`,
 			NoteProgress, Notification, map[string]string{
 				"method": `"notifications/progress"`, "params": `{"progressToken":"t","progress":0.5}`, "progressToken": `"t"`}},
+		{"a progress notification with a _meta", `{"jsonrpc":"2.0","params":{"_meta":{"progressToken":1},"progressToken":2},"method":"notifications/progress"}`,
+			NoteProgress, Notification, map[string]string{
+				"method": `"notifications/progress"`, "params": `{"_meta":{"progressToken":1},"progressToken":2}`, "_meta": `{"progressToken":1}`, "progressToken": "2"}},
 		{"two tokens of two meanings", `{"jsonrpc":"2.0","id":1,"method":"x","params":{"_meta":{"progressToken":1},"progressToken":2}}`,
 			"x", Request, map[string]string{
 				"id": "1", "method": `"x"`, "params": `{"_meta":{"progressToken":1},"progressToken":2}`,

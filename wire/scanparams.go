@@ -15,7 +15,6 @@ func (s *scanner) params() {
 		s.skip()
 		return
 	}
-	var progress Span // of params itself
 	for ok := s.open('}'); ok; ok = s.more('}') {
 		key := s.key()
 		switch string(key) {
@@ -42,16 +41,13 @@ func (s *scanner) params() {
 			s.e.RequestID = s.token()
 		case "progressToken":
 			s.once(seenToken, InvalidParams)
-			progress = s.token()
+			s.progress = s.token()
 		default:
 			s.fold(key, paramsMembers)
 			s.skip()
 		}
 	}
 	s.e.Params = Span{start, s.i}
-	if progress.Present() && !s.e.ProgressToken.Present() {
-		s.e.ProgressToken = progress
-	}
 }
 
 // meta reads params._meta.
