@@ -170,6 +170,8 @@ func (q *request) tellAll() {
 var levels = map[string]bool{"debug": true, "info": true, "notice": true, "warning": true,
 	"error": true, "critical": true, "alert": true, "emergency": true}
 
+const knownLevels = "debug, info, notice, warning, error, critical, alert or emergency"
+
 // setLevel serves logging/setLevel (server/utilities/logging, 2025-11-25): it holds
 // for every backend of the endpoint, those that the client has not used yet
 // included.
@@ -182,7 +184,7 @@ func (q *request) setLevel() {
 		}
 	}
 	if !levels[level] {
-		q.invalid(http.StatusOK, "params.level is no log level: use debug, info, notice, warning, error, critical, alert or emergency")
+		q.invalid(http.StatusOK, "params.level is no log level: use "+knownLevels)
 		return
 	}
 	q.sess.SetLogLevel(level)

@@ -24,12 +24,20 @@ func (q *request) postModern() {
 }
 
 // checkMeta wants the fields that every request has (basic/index, "Per-request
-// protocol fields"). The version has been looked at already.
+// protocol fields"), and a log level that is one, if any
+// (server/utilities/logging, "Error Handling"). The version has been looked at
+// already.
 func (q *request) checkMeta() bool {
 	c := q.env.ClientCapabilities.Of(q.body)
 	if len(c) == 0 || c[0] != '{' {
 		q.invalid(http.StatusBadRequest, "params._meta lacks "+wire.MetaClientCapabilities)
 		return false
+	}
+	if l := q.env.LogLevel.Of(q.body); l != nil {
+		if level, _ := wire.Unquote(l); !levels[level] {
+			q.invalid(http.StatusBadRequest, wire.MetaLogLevel+" in params._meta is no log level: use "+knownLevels)
+			return false
+		}
 	}
 	return true
 }
