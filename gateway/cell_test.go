@@ -17,11 +17,20 @@ import (
 // of another, at the joint endpoint or at that of the backend.
 type cell struct{ front, back, path string }
 
-// eachCell runs a test in every cell, in a bubble of virtual time.
+// eachCell runs a test in every cell at both endpoints, in a bubble of virtual
+// time.
 func eachCell(t *testing.T, test func(t *testing.T, c cell)) {
+	cells(t, []string{"/mcp", "/mcp/a"}, test)
+}
+
+// eachPair runs a test in every cell at the joint endpoint.
+func eachPair(t *testing.T, test func(t *testing.T, c cell)) { cells(t, []string{"/mcp"}, test) }
+
+func cells(t *testing.T, paths []string, test func(t *testing.T, c cell)) {
+	t.Helper()
 	for _, front := range []string{modern, elder} {
 		for _, back := range []string{modern, elder} {
-			for _, path := range []string{"/mcp", "/mcp/a"} {
+			for _, path := range paths {
 				c := cell{front, back, path}
 				t.Run(fmt.Sprintf("%s to %s at %s", front, back, strings.ReplaceAll(path, "/", ".")), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) { test(t, c) })

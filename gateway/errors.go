@@ -149,7 +149,8 @@ func (q *request) notFound(what, name string) {
 	}
 	code := wire.InvalidParams
 	var data []byte
-	if q.env.Method == wire.MethodRead {
+	switch q.env.Method {
+	case wire.MethodRead, wire.MethodSubscribe, wire.MethodUnsubscribe:
 		data = append(wire.Quote([]byte(`{"uri":`), name), '}')
 		if !q.modern() {
 			code = wire.ResourceNotFound

@@ -203,3 +203,11 @@ func byHand(fn func(m backendtest.Message) string) backendtest.Option {
 		return true
 	})
 }
+
+func decode(t testing.TB, doc string) (v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(doc), &v); err != nil {
+		t.Fatalf("%v: %s", err, doc)
+	}
+	return v
+}
