@@ -128,6 +128,20 @@ func (e *eventWriter) message(doc []byte) {
 	_, _ = e.Write(wire.AppendEvent(nil, wire.Event{Type: "message", Data: doc})) // a client that left is told by its context
 }
 
+// response writes the response: with its status while nothing else was written.
+func (e *eventWriter) response(status int, doc []byte) {
+	e.mu.Lock()
+	begun := e.begun
+	e.over = e.over || !begun && status != http.StatusOK
+	e.mu.Unlock()
+	if begun || status == http.StatusOK {
+		e.message(doc)
+		return
+	}
+	delete(e.w.Header(), "X-Accel-Buffering")
+	send(e.w, status, doc)
+}
+
 func (e *eventWriter) tick() {
 	e.mu.Lock()
 	defer e.mu.Unlock()

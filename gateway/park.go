@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -94,7 +96,8 @@ func (q *request) begin(b *Backend) {
 	}
 	defer p.end()
 	if held := resp.Held(); held != nil {
-		send(q.w, 200, q.visit(held))
+		status, doc := q.visit(held)
+		send(q.w, status, doc)
 		return
 	}
 	q.answer(resp)
@@ -217,7 +220,7 @@ func (p *interviewed) run(q *request) {
 			return
 		case errors.Is(err, io.EOF):
 			if held := p.resp.Held(); held != nil {
-				events.message(q.visit(held))
+				events.response(q.visit(held))
 			}
 			p.end()
 			return
@@ -288,15 +291,21 @@ func (p *interviewed) goOn(q *request, answers []byte) {
 }
 
 // visit makes an interim result of the error with which a server of 2025-11-25
-// says that a page has to be visited first. The client comes back when that is done.
-func (q *request) visit(held []byte) []byte {
+// says that a page has to be visited first. The client comes back when that is done;
+// one that opens no pages is told that it would have to.
+func (q *request) visit(held []byte) (status int, doc []byte) {
 	a, _ := wire.ScanAnswer(held)
 	var data struct {
 		Elicitations []json.RawMessage `json:"elicitations"`
 	}
 	if json.Unmarshal(a.Data.Of(held), &data) != nil || len(data.Elicitations) == 0 {
 		text, _ := wire.Unquote(a.Message.Of(held))
-		return wire.ErrorBody(q.id(), wire.InternalError, text, a.Data.Of(held))
+		return http.StatusOK, wire.ErrorBody(q.id(), wire.InternalError, text, a.Data.Of(held))
+	}
+	if !opensPages(q.env.ClientCapabilities.Of(q.body)) {
+		q.failure = strconv.Itoa(wire.MissingCapability)
+		return http.StatusBadRequest, wire.ErrorBody(q.id(), wire.MissingCapability,
+			"a page has to be visited first: the client did not declare that it opens any", []byte(`{"requiredCapabilities":{"elicitation":{"url":{}}}}`))
 	}
 	_, text := q.g.seal.issue(q.owner, q.about(), parkTime)
 	result := []byte(`{"resultType":"input_required","inputRequests":{`)
@@ -304,11 +313,25 @@ func (q *request) visit(held []byte) []byte {
 		if i > 0 {
 			result = append(result, ',')
 		}
-		result = wire.Quote(result, "visit"+string(rune('0'+i%10)))
+		result = wire.Quote(result, "visit"+strconv.Itoa(i))
 		result = append(append(append(result, `:{"method":"elicitation/create","params":`...), without(e, "elicitationId")...), '}')
 	}
 	result = append(wire.Quote(append(result, `},"requestState":`...), text), '}')
-	return wire.ResultBody(q.id(), result)
+	return http.StatusOK, wire.ResultBody(q.id(), result)
+}
+
+// opensPages reports whether capabilities of a client have elicitation by URL.
+func opensPages(capabilities []byte) bool {
+	for _, name := range []string{"elicitation", "url"} {
+		members, _ := wire.Members(capabilities)
+		capabilities = nil
+		for _, m := range members {
+			if m.Key == name {
+				capabilities = m.Value
+			}
+		}
+	}
+	return capabilities != nil
 }
 
 // without returns an object without some of its members.
