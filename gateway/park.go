@@ -33,7 +33,9 @@ func (q *request) interview(b *Backend) {
 	for _, m := range members {
 		switch m.Key {
 		case "requestState":
-			stated = m.Value
+			if stated = m.Value; stated == nil {
+				stated = []byte("null") // there, and no state
+			}
 		case "inputResponses":
 			answers = m.Value
 		}
@@ -48,16 +50,13 @@ func (q *request) interview(b *Backend) {
 		return
 	}
 	text, _ := wire.Unquote(stated)
-	st, ok := q.g.seal.open(text, q.owner, q.about())
-	if !ok {
-		q.badState()
-		return
+	if st, ok := q.g.seal.open(text, q.owner, waiting+q.about()); ok {
+		if p := q.g.parked.take(st.nonce); p != nil {
+			p.goOn(q, answers)
+			return
+		}
 	}
-	if p := q.g.parked.take(st.nonce); p != nil {
-		p.goOn(q, answers)
-		return
-	}
-	if !q.g.parked.once(st) {
+	if st, ok := q.g.seal.open(text, q.owner, visiting+q.about()); !ok || !q.g.parked.once(st) {
 		q.badState()
 		return
 	}
@@ -65,6 +64,13 @@ func (q *request) interview(b *Backend) {
 	q.out.Params = without(q.out.Params, "requestState", "inputResponses")
 	q.begin(b)
 }
+
+// What a state is of: a call that waits is gone once it was taken, however many
+// others there were since, and is never made again.
+const (
+	waiting  = "waiting "
+	visiting = "visiting "
+)
 
 // about names the request that a state belongs to.
 func (q *request) about() string { return q.scope + " " + q.env.Method + " " + q.out.Name }
@@ -238,7 +244,7 @@ func (p *interviewed) park(q *request, events *eventWriter) {
 		p.end()
 		return
 	}
-	st, text := q.g.seal.issue(q.owner, q.about(), parkTime)
+	st, text := q.g.seal.issue(q.owner, waiting+q.about(), parkTime)
 	result := []byte(`{"resultType":"input_required","inputRequests":{`)
 	for i, a := range p.questions {
 		if i > 0 {
@@ -307,7 +313,7 @@ func (q *request) visit(held []byte) (status int, doc []byte) {
 		return http.StatusBadRequest, wire.ErrorBody(q.id(), wire.MissingCapability,
 			"a page has to be visited first: the client did not declare that it opens any", []byte(`{"requiredCapabilities":{"elicitation":{"url":{}}}}`))
 	}
-	_, text := q.g.seal.issue(q.owner, q.about(), parkTime)
+	_, text := q.g.seal.issue(q.owner, visiting+q.about(), parkTime)
 	result := []byte(`{"resultType":"input_required","inputRequests":{`)
 	for i, e := range data.Elicitations {
 		if i > 0 {
@@ -364,7 +370,7 @@ next:
 type lot struct {
 	mu     sync.Mutex
 	calls  map[[nonceSize]byte]*place
-	spent  map[[nonceSize]byte]time.Time // states that were used once, until they expire
+	spent  map[[nonceSize]byte]time.Time // states of visits that were used once, until they expire
 	closed bool
 }
 
@@ -400,10 +406,6 @@ func (l *lot) take(nonce [nonceSize]byte) *interviewed {
 	}
 	delete(l.calls, nonce)
 	at.timer.Stop()
-	if l.spent == nil {
-		l.spent = map[[nonceSize]byte]time.Time{}
-	}
-	l.spendLocked(nonce, time.Now().Add(parkTime))
 	return at.call
 }
 
@@ -414,11 +416,6 @@ func (l *lot) once(st state) bool {
 	if _, used := l.spent[st.nonce]; used || l.closed {
 		return false
 	}
-	l.spendLocked(st.nonce, st.expires)
-	return true
-}
-
-func (l *lot) spendLocked(nonce [nonceSize]byte, until time.Time) {
 	if l.spent == nil {
 		l.spent = map[[nonceSize]byte]time.Time{}
 	}
@@ -428,7 +425,8 @@ func (l *lot) spendLocked(nonce [nonceSize]byte, until time.Time) {
 			delete(l.spent, n)
 		}
 	}
-	l.spent[nonce] = until
+	l.spent[st.nonce] = st.expires
+	return true
 }
 
 // close ends what is parked.
