@@ -211,19 +211,6 @@ func (cl *call) events(m *meter) *Response {
 	return cl.response(Response{Stream: true, Length: -1, Body: &passingBody{cl: cl, r: s, stream: s}})
 }
 
-// Readdress gives the rest of a stream to another request of the client: its
-// response gets that request's id, its progress that request's token. Both are
-// raw JSON; a nil token leaves the token.
-func (r *Response) Readdress(id, token []byte) {
-	r.cl.req.ID = id
-	if token != nil && r.cl.token != nil {
-		r.cl.token = token
-	}
-	if b, ok := r.Body.(*passingBody); ok && b.stream != nil {
-		b.stream.Readdress(id)
-	}
-}
-
 // response completes an answer for the client.
 func (cl *call) response(r Response) *Response {
 	r.Revision, r.cl = cl.revision, cl

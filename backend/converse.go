@@ -30,7 +30,14 @@ func (cl *call) each(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
 		if !bytes.Equal(e.ProgressToken.Of(raw), cl.told) {
 			return wire.Drop, nil // of another client's call
 		}
-		return wire.Replace, wire.Splice(nil, raw, wire.Edit{Span: e.ProgressToken, New: cl.token})
+		token := cl.token
+		if m, ok := cl.req.Messages.(interface{ ProgressToken() []byte }); ok {
+			token = m.ProgressToken()
+		}
+		if token == nil {
+			return wire.Drop, nil
+		}
+		return wire.Replace, wire.Splice(nil, raw, wire.Edit{Span: e.ProgressToken, New: token})
 	}
 	if cl.req.Messages == nil {
 		return wire.Pass, nil
@@ -50,10 +57,6 @@ func (cl *call) final(raw []byte) (wire.Action, []byte) {
 	}
 	if cl.hold(raw, a) {
 		return wire.Drop, nil
-	}
-	if a.Error.Present() && a.ErrorCode == wire.ResourceNotFound && cl.lowers() {
-		cl.rpc = cl.rpcError(raw, a)
-		return wire.Replace, cl.modernError(nil)
 	}
 	return wire.Pass, nil
 }
@@ -84,17 +87,23 @@ func (cl *call) asked(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
 	return wire.Pass, nil
 }
 
-// hold keeps a response back that the client's revision has no word for.
+// hold keeps a response back that the client's revision has no word for, and every
+// one that an elder server gives to a client of 2026-07-28.
 func (cl *call) hold(doc []byte, a wire.Answer) bool {
-	interim := false
 	switch {
 	case !cl.holds():
+		return false
 	case cl.lowers():
-		interim = a.Error.Present() && a.ErrorCode == wire.URLElicitationRequired
-	default:
-		_, interim = wire.ReadInputRequired(a.Result.Of(doc))
+		if a.Error.Present() {
+			cl.rpc = cl.rpcError(doc, a)
+			cl.held = bytes.Clone(cl.modernError(doc))
+			return true
+		}
+		held, err := wire.RewriteAnswer(make([]byte, 0, len(doc)+96), doc, cl.rewrite(cl.req.ID))
+		cl.held = held
+		return err == nil
 	}
-	if !interim {
+	if _, interim := wire.ReadInputRequired(a.Result.Of(doc)); !interim {
 		return false
 	}
 	cl.held = bytes.Clone(doc)

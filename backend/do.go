@@ -35,14 +35,15 @@ type Request struct {
 	// pass, and requests of an elder server pass to a client of such a revision;
 	// for other clients they are declined.
 	Messages Messages
-	// Hold keeps back a response that the client's revision has no word for: an
-	// input_required for a client of an elder revision, a URL elicitation error
-	// of an elder server for a client of 2026-07-28. See Response.Held.
+	// Hold keeps back a response that a client of an elder revision has no word for,
+	// input_required. An elder server's response to a client of 2026-07-28 it always
+	// keeps back, but for large documents. See Response.Held.
 	Hold bool
 }
 
 // Messages sees the requests and notifications that come in a stream before its
-// response.
+// response. Where it has a method ProgressToken() []byte, that returns the raw token
+// for the client's progress, in place of the one in Params.
 type Messages interface {
 	// Message decides about one. e and raw are valid during the call only, which
 	// must not block. For wire.Replace it returns what goes on instead; for
@@ -77,8 +78,9 @@ func (r *Response) Task() string {
 	return r.cl.task
 }
 
-// Held returns the response that Request.Hold kept back, nil when there is none.
-// It is known once the body has been read to its end.
+// Held returns the response that Request.Hold kept back, in the form that the
+// client's revision wants, nil when there is none. It is known once the body has
+// been read to its end.
 func (r *Response) Held() []byte {
 	if r.cl == nil {
 		return nil

@@ -202,3 +202,9 @@ func (s *Session) Ask(ctx context.Context, method, name string, params []byte) (
 	}
 	return result, err
 }
+
+// Answer answers a request of the server with an empty result, in the background.
+func (s *Session) Answer(id []byte) {
+	body := wire.ResultBody(id, nil)
+	s.c.background(farewellTime, func(ctx context.Context) { _ = s.Send(ctx, body) })
+}

@@ -148,6 +148,7 @@ type Gateway struct {
 	standing subscribers
 	parked   lot
 	seal     sealer
+	talks    talks
 	tasks    taskBook
 	cancel   func() // ends the subscription to the catalogue
 

@@ -135,7 +135,7 @@ func (h *hand) exchange(q *http.Request) []message {
 	}
 	var all []message
 	for line := range strings.Lines(a.body) {
-		if data, ok := strings.CutPrefix(line, "data: "); ok {
+		if data, ok := strings.CutPrefix(line, "data: "); ok && strings.TrimSpace(data) != "" { // else it only has an id to resume from
 			all = append(all, parse(h.r.t, []byte(data)))
 		}
 	}

@@ -152,7 +152,7 @@ func TestAStandingStreamKeepsItsSessionAndIsKeptAlive(t *testing.T) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 		r.do(r.request("DELETE", "/mcp", "", "Mcp-Session-Id", id))
-		if got, want := <-read, "id: 1-0\ndata: \n\n"+strings.Repeat(": keep-alive\n\n", 45*60/25); got != want {
+		if got, want := <-read, "id: 1-0\nretry: 1000\ndata: \n\n"+strings.Repeat(": keep-alive\n\n", 45*60/25); got != want {
 			t.Errorf("%d comments in 45 minutes, want %d: %.100q", strings.Count(got, ": k"), strings.Count(want, ": k"), got)
 		}
 		_ = resp.Body.Close()

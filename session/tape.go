@@ -93,7 +93,7 @@ func (s *Session) Resume(lastEventID string) (t *Tape, after int, ok bool) {
 func (t *Tape) Prime() []byte {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	event := append(t.id(), "data: \n\n"...)
+	event := append(t.id(), "retry: 1000\ndata: \n\n"...)
 	t.keep(event)
 	return event
 }

@@ -77,9 +77,6 @@ func NewStreamRewriter(r io.Reader, o StreamOptions) *StreamRewriter {
 	return &StreamRewriter{f: newFramer(r, o.MaxEvent), o: o}
 }
 
-// Readdress changes the id that the response gets, while it has not come.
-func (s *StreamRewriter) Readdress(id []byte) { s.o.Rewrite.ID = id }
-
 // Done reports whether the response has passed.
 func (s *StreamRewriter) Done() bool { return s.done }
 
