@@ -310,3 +310,44 @@ func TestTransportNeedsASourceAndAnOrigin(t *testing.T) {
 		t.Error("no source: no error")
 	}
 }
+
+// A refusal that stays is an *Error and never a response: a 401 ends the sessions
+// of common SDK clients for good.
+func TestTransportNeverHandsOutARefusal(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		fault backendtest.Fault
+		sends int
+		kind  backend.Kind
+	}{
+		{"401", backendtest.Status(401, backendtest.Forever), 4, backend.KindAuthRefused},
+		{"401 invalid_request", backendtest.Status(401, backendtest.Forever).Challenge("invalid_request"), 1, backend.KindAuthRefused},
+		{"403", backendtest.Status(403, backendtest.Forever), 4, backend.KindAuthRefused}, // nothing was accepted yet
+		{"403 insufficient_scope", backendtest.Status(403, backendtest.Forever).Challenge("insufficient_scope", "write"), 1, backend.KindScopeMissing},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				srv := plainServer(t)
+				tr := newTransport(t, srv, fixed(), backend.TransportOptions{})
+				srv.Inject(row.fault)
+				resp, err := post(t.Context(), tr, srv.URL, toolsCall)
+				want(t, "no response", resp == nil, true)
+				e := wantKind(t, err, row.kind)
+				want(t, "sentinel", errors.Is(err, backend.ErrAuthenticationFailed), true)
+				want(t, "attempts", e.Attempts, row.sends)
+				want(t, "sends", srv.Requests(""), row.sends)
+			})
+		})
+	}
+	bubble(t, func(t *testing.T) {
+		srv := plainServer(t)
+		tr := newTransport(t, srv, fixed(), backend.TransportOptions{})
+		srv.Inject(backendtest.Status(401, backendtest.Forever))
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := post(ctx, tr, srv.URL, toolsCall)
+		want(t, "context error", errors.Is(err, context.DeadlineExceeded), true)
+		want(t, "sentinel", errors.Is(err, backend.ErrAuthenticationFailed), true)
+		want(t, "sends", srv.Requests(""), 1)
+	})
+}
