@@ -150,6 +150,15 @@ func (c *Client) background(limit time.Duration, fn func(context.Context)) bool 
 	return true
 }
 
+// Scrub returns text unless it repeats the credential at hand: then "[redacted]".
+// It is for words of the backend that are going to be logged.
+func (c *Client) Scrub(text string) string {
+	if cred, ok := c.conn.source.Peek(); ok {
+		return cred.Scrub(text)
+	}
+	return text
+}
+
 // Facts returns what is known of the backend now.
 func (c *Client) Facts() Facts {
 	f := Facts{Name: c.o.Name, Guard: c.conn.guard.State(), Credential: c.conn.source.Facts()}

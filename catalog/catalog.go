@@ -35,6 +35,9 @@ type Backend struct {
 	Name   string // in the configuration
 	Slug   string // [a-z0-9-]+, different for each backend
 	Client Client
+	// Scrub takes the backend's credential out of a text of the backend's before
+	// it is logged. Nil: there is none to take out.
+	Scrub func(string) string
 	// Selection is what of it is served. Rules that Validate refuses leave out
 	// more, never less.
 	Selection Selection
@@ -206,9 +209,10 @@ func (c *Catalog) publish(change func()) {
 	c.mu.Unlock()
 
 	for _, r := range reports {
+		scrub := c.scrub(r.Backend)
 		c.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "catalogue entry needs attention",
 			slog.String("backend", r.Backend), slog.String("kind", r.Kind.String()),
-			slog.String("name", r.Name), slog.String("public", r.Public), slog.String("text", r.Text))
+			slog.String("name", scrub(r.Name)), slog.String("public", scrub(r.Public)), slog.String("text", scrub(r.Text)))
 	}
 	if lists.All == 0 && len(lists.Own) == 0 {
 		return
@@ -230,6 +234,16 @@ func (c *Catalog) failed(i int, err error) {
 		c.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "catalogue not refreshed",
 			slog.String("backend", c.backends[i].Name), slog.String("reason", reason), slog.Any("error", err))
 	}
+}
+
+// scrub returns what takes the credential of a backend out of its own words.
+func (c *Catalog) scrub(backend string) func(string) string {
+	for _, b := range c.backends {
+		if b.Name == backend && b.Scrub != nil {
+			return b.Scrub
+		}
+	}
+	return func(text string) string { return text }
 }
 
 // untold returns the reports that were not logged yet. c.mu is held.

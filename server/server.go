@@ -172,7 +172,7 @@ func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegist
 		}
 		s.onClose(func(context.Context) { _ = c.Close() })
 		s.backends = append(s.backends, &served{name: b.Name, client: c})
-		listed = append(listed, catalog.Backend{Name: b.Name, Slug: b.Slug, Client: c, Selection: b.Selection})
+		listed = append(listed, catalog.Backend{Name: b.Name, Slug: b.Slug, Client: c, Scrub: c.Scrub, Selection: b.Selection})
 		probed = append(probed, health.Backend{Name: b.Name, Probe: c.Probe})
 	}
 	doc.Catalog.Logger = s.log

@@ -170,6 +170,29 @@ func TestI18ListsAndProbesShowNoCredential(t *testing.T) {
 	}
 }
 
+// TestI18NoNameOfAnEntryShowsACredential: an entry that is renamed or left out is
+// logged with its name, which is the backend's to choose.
+func TestI18NoNameOfAnEntryShowsACredential(t *testing.T) {
+	t.Parallel()
+	key := random()
+	s := backendtest.NewServer(t, backendtest.WithToken(key), backendtest.WithRevision("2026-07-28"),
+		backendtest.WithHandler(func(w http.ResponseWriter, _ *http.Request, m backendtest.Message) bool {
+			if m.Method != "tools/list" {
+				return false
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = fmt.Fprintf(w, `{"jsonrpc":"2.0","id":%s,"result":{"tools":[`+
+				`{"name":"fine","inputSchema":{"type":"object"}},{"name":"x %s","inputSchema":{"type":"object"}},{"name":"%s"},{"name":7,"description":%q}]}}`,
+				m.ID, key, key, key)
+			return true
+		}))
+	g := serve(t, static(s, ""), map[string]string{"KEY": key})
+	c := g.client()
+	g.listed(c, "b_fine")
+	g.log.await(t, "catalogue entry needs attention")
+	g.lookForSecrets()
+}
+
 // panicky is a strategy of somebody else's that panics with its secret.
 type panicky struct{ secret string }
 
