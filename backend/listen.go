@@ -53,24 +53,27 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 		default:
 			on(e.Method)
 		}
-	})
+	}, func() {})
 	if c.closed.Load() {
 		return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
 	}
 	return ctx.Err()
 }
 
-// keepListening holds the standing stream of a session until ctx ends.
-func (c *Client) keepListening(ctx context.Context, s *Session, on heard) {
+// keepListening holds the standing stream of a session until ctx ends. settled is
+// called, again and again, when a stream is there or an attempt to open it is over.
+func (c *Client) keepListening(ctx context.Context, s *Session, on heard, settled func()) {
 	wait := listenFirst
 	for {
 		var since time.Time
 		retry, err := c.listenOnce(ctx, s, func(e *wire.Envelope, raw []byte) {
 			if e == nil {
 				since = time.Now()
+				settled()
 			}
 			on(e, raw)
 		})
+		settled()
 		switch {
 		case c.closed.Load() || ctx.Err() != nil:
 			return

@@ -62,6 +62,9 @@ type backendSession struct {
 	header   http.Header // of every request in it
 	init     json.RawMessage
 	ids      ids
+	// settled is closed once the session's first standing stream is there or is
+	// not to be had. Nil: no call waits for that.
+	settled chan struct{}
 }
 
 func (c *Client) newSession(o SessionOptions) *Session {
@@ -123,22 +126,23 @@ func (s *Session) drop(b *backendSession) {
 // there is none. ok false: the attempt ends with the verdict.
 func (s *Session) ensure(cl *call, a attempt) (b *backendSession, v guard.Verdict, ok bool) {
 	if b := s.now.Load(); b != nil {
-		return b, guard.Accepted, true
+		return b.attend(cl, a), guard.Accepted, true
 	}
 	leave := s.gate.pass(cl.ctx, cl.alone(a))
 	if leave == nil {
 		if b := s.now.Load(); b != nil {
-			return b, guard.Accepted, true
+			return b.attend(cl, a), guard.Accepted, true
 		}
 		leave = func() {} // the opener failed: this call opens by itself
 	}
 	defer leave()
 	if b := s.now.Load(); b != nil {
-		return b, guard.Accepted, true
+		return b.attend(cl, a), guard.Accepted, true
 	}
 	if b, v, ok = s.open(cl, a); !ok {
 		return nil, v, false
 	}
+	b.settled = s.willFollow()
 	if !s.now.CompareAndSwap(nil, b) {
 		if other := s.now.Load(); other != nil {
 			s.c.farewell(b, a)
@@ -146,11 +150,11 @@ func (s *Session) ensure(cl *call, a attempt) (b *backendSession, v guard.Verdic
 		}
 	}
 	s.c.told(SessionEvent{Backend: s.c.o.Name, Opened: true})
-	s.startFollowing()
+	s.startFollowing(b.settled)
 	if s.over.Load() && s.now.CompareAndSwap(b, nil) { // closed meanwhile
 		s.c.farewell(b, a)
 	}
-	return b, guard.Accepted, true
+	return b.attend(cl, a), guard.Accepted, true
 }
 
 // open runs the handshake of the elder revisions (basic/lifecycle, 2025-11-25).

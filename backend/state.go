@@ -7,6 +7,8 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/recloser-mcp/recloser/guard"
 	"github.com/recloser-mcp/recloser/wire"
@@ -139,20 +141,72 @@ func (s *Session) Follow() {
 	s.followed = true
 	s.mu.Unlock()
 	if s.now.Load() != nil {
-		s.startFollowing()
+		s.startFollowing(nil)
 	}
 }
 
-func (s *Session) startFollowing() {
+// settleTime bounds the wait of a session's first calls for its standing stream.
+const settleTime = time.Second
+
+// willFollow returns what settles once a standing stream of a session that is
+// being opened is there; nil when none is to be opened now.
+func (s *Session) willFollow() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.followed || s.unfollow != nil {
+		return nil
+	}
+	return make(chan struct{})
+}
+
+// startFollowing opens the standing stream where that is wanted and has not been
+// done. It sees to it that settled is closed.
+func (s *Session) startFollowing(settled chan struct{}) {
+	settle := sync.OnceFunc(func() {
+		if settled != nil {
+			close(settled)
+		}
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.followed || s.unfollow != nil || s.over.Load() {
+		settle()
 		return
 	}
 	ctx, cancel := context.WithCancel(s.c.life)
 	s.unfollow = cancel
-	if !s.c.background(0, func(context.Context) { s.c.keepListening(ctx, s, s.said) }) {
+	late := time.AfterFunc(settleTime, settle)
+	if !s.c.background(0, func(context.Context) {
+		defer late.Stop()
+		s.c.keepListening(ctx, s, s.said, settle)
+	}) {
 		cancel()
+		late.Stop()
+		settle()
+	}
+}
+
+// attend has a call wait until the session's standing stream is there: there is
+// where some servers ask during a call, and without a stream they ask nobody. The
+// stream itself does not wait, nor does a call with a role in a recovery, which
+// the stream may be waiting for.
+func (b *backendSession) attend(cl *call, a attempt) *backendSession {
+	if b.settled == nil || cl.standing != nil || closed(b.settled) || cl.alone(a) {
+		return b
+	}
+	select {
+	case <-b.settled:
+	case <-cl.ctx.Done():
+	}
+	return b
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
 	}
 }
 
