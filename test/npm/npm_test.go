@@ -9,20 +9,14 @@
 package npm
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,6 +24,7 @@ import (
 
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/test/leak"
+	"github.com/recloser-mcp/recloser/test/peers"
 )
 
 const secret = "cs-7f3a91d2b64e8c05-client-secret"
@@ -40,7 +35,7 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
 	issuer := backendtest.NewIssuer(t, backendtest.WithTTL(10*time.Second), backendtest.WithClient("recloser", secret))
 	guarded := backendtest.NewServer(t, backendtest.WithBearer(issuer))
 
-	g := startGateway(t, fmt.Sprintf(`{
+	g := peers.StartGateway(t, peers.Build(t, "github.com/recloser-mcp/recloser/cmd/recloser"), fmt.Sprintf(`{
   "mcpServers": {
     "everything": {"type": "http", "url": %q},
     "mcpgo": {"url": %q},
@@ -48,22 +43,22 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
       "url": %q,
       "auth": {"type": "client_credentials", "tokenURL": %q, "clientID": "recloser", "clientSecret": "${CLIENT_SECRET}"}
     }
-  }`, everything, plain.URL, guarded.URL, issuer.TokenURL))
+  }`, everything, plain.URL, guarded.URL, issuer.TokenURL), 3, "CLIENT_SECRET="+secret)
 
 	t.Run("inspector lists and calls", func(t *testing.T) {
-		list := inspector(t, g.url, "--method", "tools/list")
+		list := inspector(t, g.URL, "--method", "tools/list")
 		for _, want := range []string{`"everything_echo"`, `"mcpgo_echo"`, `"guarded_echo"`} {
 			if !strings.Contains(list, want) {
 				t.Errorf("tools/list lacks %s:\n%s", want, list)
 			}
 		}
 		for _, name := range []string{"everything_echo", "mcpgo_echo", "guarded_echo"} {
-			got := inspector(t, g.url, "--method", "tools/call", "--tool-name", name, "--tool-arg", "message=hello")
+			got := inspector(t, g.URL, "--method", "tools/call", "--tool-name", name, "--tool-arg", "message=hello")
 			if !strings.Contains(got, "hello") {
 				t.Errorf("%s answered:\n%s", name, got)
 			}
 		}
-		one := inspector(t, g.url+"/everything", "--method", "tools/call", "--tool-name", "echo", "--tool-arg", "message=one")
+		one := inspector(t, g.URL+"/everything", "--method", "tools/call", "--tool-name", "echo", "--tool-arg", "message=one")
 		if !strings.Contains(one, "Echo: one") {
 			t.Errorf("/mcp/everything answered:\n%s", one)
 		}
@@ -71,7 +66,7 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
 
 	t.Run("calm", func(t *testing.T) {
 		before := refusals(guarded)
-		calls, failed := load(t, g.url, duration("RECLOSER_CALM", 25*time.Second), nil)
+		calls, failed := load(t, g.URL, duration("RECLOSER_CALM", 25*time.Second), nil)
 		got := refusals(guarded) - before
 		t.Logf("%d calls, %d client errors, %d refusals at the protected backend, %d mints", calls, failed, got, issuer.Mints())
 		if failed != 0 || got != 0 {
@@ -84,7 +79,7 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
 		every := min(20*time.Second, d/3)
 		mints, revoked := issuer.Mints(), 0
 		began := time.Now()
-		calls, failed := load(t, g.url, d, func(ctx context.Context) {
+		calls, failed := load(t, g.URL, d, func(ctx context.Context) {
 			for tick := time.NewTicker(every); ; {
 				select {
 				case <-ctx.Done():
@@ -107,8 +102,10 @@ func TestRealPeersThroughTheGateway(t *testing.T) {
 		}
 	})
 
-	g.wantAllReady(t)
-	out := g.stop(t)
+	if s := g.Status(); s.Phase != "Ready" || s.ReadyBackends != 3 {
+		t.Errorf("status after the load: %+v", s)
+	}
+	out := g.Stop(t)
 	tokens := []string{secret}
 	for n := 1; n <= issuer.Mints(); n++ {
 		tokens = append(tokens, issuer.Token(n))
@@ -188,7 +185,7 @@ func inspector(t *testing.T, url string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, bin("mcp-inspector"), append([]string{"--cli", url, "--transport", "http"}, args...)...)
+	cmd := exec.CommandContext(ctx, peers.NPM("mcp-inspector"), append([]string{"--cli", url, "--transport", "http"}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("inspector %v: %v\n%s", args, err, out)
@@ -196,154 +193,13 @@ func inspector(t *testing.T, url string, args ...string) string {
 	return string(out)
 }
 
-func bin(name string) string { return filepath.Join(os.Getenv("RECLOSER_NPM_BIN"), name) }
-
 func startEverything(t *testing.T) string {
 	t.Helper()
-	addr := freeAddr(t)
+	addr := peers.FreeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
-	cmd := exec.Command(bin("mcp-server-everything"), "streamableHttp")
+	cmd := exec.Command(peers.NPM("mcp-server-everything"), "streamableHttp")
 	cmd.Env = append(os.Environ(), "PORT="+port)
-	run(t, cmd)
-	waitFor(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	})
+	peers.Run(t, cmd)
+	peers.WaitForListener(t, addr)
 	return "http://" + addr + "/mcp"
-}
-
-// run starts a program and ends it with the test.
-func run(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-	})
-}
-
-// waitFor waits for another process: there is nothing but polling for that.
-func waitFor(t *testing.T, ok func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("not there after 30 s")
-		}
-	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
-// gateway is the product, running.
-type gateway struct {
-	url, admin string
-	cmd        *exec.Cmd
-	log        *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-// startGateway serves a document that lacks its closing brace and addresses.
-func startGateway(t *testing.T, document string) *gateway {
-	t.Helper()
-	dir := t.TempDir()
-	exe := filepath.Join(dir, "recloser")
-	if out, err := exec.Command("go", "build", "-o", exe, "github.com/recloser-mcp/recloser/cmd/recloser").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
-	listen, admin := freeAddr(t), freeAddr(t)
-	document += fmt.Sprintf(`, "listen": %q, "admin": {"listen": %q}}`, listen, admin)
-	file := filepath.Join(dir, "mcp.json")
-	if err := os.WriteFile(file, []byte(document), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	g := &gateway{url: "http://" + listen + "/mcp", admin: "http://" + admin, log: &lockedBuffer{}}
-	g.cmd = exec.Command(exe, "serve", "--config", file)
-	g.cmd.Env = append(os.Environ(), "CLIENT_SECRET="+secret)
-	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
-	run(t, g.cmd)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("gateway's output:\n%s", g.log)
-		}
-	})
-	waitFor(t, func() bool {
-		s := g.status()
-		return s.ReadyBackends == 3
-	})
-	return g
-}
-
-type statusDoc struct {
-	Phase         string `json:"phase"`
-	ReadyBackends int    `json:"readyBackends"`
-	Backends      []struct {
-		Name, Status, Reason string
-	} `json:"backends"`
-}
-
-func (g *gateway) get(path string) string {
-	resp, err := http.Get(g.admin + path)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = resp.Body.Close() }()
-	b, _ := io.ReadAll(resp.Body)
-	return string(b)
-}
-
-func (g *gateway) status() (s statusDoc) {
-	_ = json.Unmarshal([]byte(g.get("/api/v1/status")), &s)
-	return s
-}
-
-func (g *gateway) wantAllReady(t *testing.T) {
-	t.Helper()
-	s := g.status()
-	if s.Phase != "Ready" || s.ReadyBackends != 3 {
-		t.Errorf("status after the load: %+v", s)
-	}
-}
-
-// stop drains the gateway and returns everything it has shown.
-func (g *gateway) stop(t *testing.T) map[string]string {
-	t.Helper()
-	out := map[string]string{"status": g.get("/api/v1/status"), "metrics": g.get("/metrics")}
-	if err := g.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.cmd.Wait(); err != nil {
-		t.Errorf("serve ended with %v after SIGTERM", err)
-	}
-	out["log"] = g.log.String()
-	return out
 }
