@@ -11,17 +11,17 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick model mutants fuzz demo npm race leaks bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm conformance race leaks bench generate tools clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
 
 build: ## compile and vet everything
 	go build ./...
 	go vet ./...
 
 test: ## every suite, one after the other; the last lines are go test's
-	@test/suites build lint floors quick model mutants fuzz demo npm race leaks
+	@test/suites build lint floors quick model mutants fuzz demo npm conformance race leaks
 
 lint: ## golangci-lint with .golangci.yml, built on first use
 	@test/lint $(GOLANGCI_LINT)
@@ -48,6 +48,9 @@ demo: ## the demo as an end-to-end test
 
 npm: ## real npm servers and clients against the gateway
 	@test/npm-suite
+
+conformance: ## the official conformance suite with and without the gateway
+	@test/conformance-suite
 
 race: ## all Go tests with the race detector; those of test/faults leave what they showed
 	RECLOSER_ARTIFACTS=$(CURDIR)/test-artifacts go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
