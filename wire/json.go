@@ -37,15 +37,16 @@ func stops(x uint64) uint64 {
 
 // plainEnd returns the index of the first byte at or after i that ends or
 // interrupts the plain text of a string: a quote, a backslash or a control
-// character; len(b) when there is none. It reads words, one at a time where
-// short strings end, then four, as long strings are most of what passes
-// through.
+// character; len(b) when there is none. It reads words, one at a time where most
+// strings end, then as much as the processor takes, as long strings are most of
+// what passes through.
 func plainEnd(b []byte, i int) int {
-	for near := min(i+24, len(b)-8); i <= near; i += 8 {
+	for near := min(i+88, len(b)-8); i <= near; i += 8 {
 		if m := stops(binary.LittleEndian.Uint64(b[i:])); m != 0 {
 			return i + bits.TrailingZeros64(m)>>3
 		}
 	}
+	i = plainBlocks(b, i)
 	for ; i+32 <= len(b); i += 32 {
 		w := b[i : i+32 : i+32]
 		if stops(binary.LittleEndian.Uint64(w))|stops(binary.LittleEndian.Uint64(w[8:]))|
