@@ -122,9 +122,7 @@ func (w *watch) run(ctx context.Context) {
 		}
 		var again <-chan time.Time
 		if err != nil {
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			again, wait = t.C, min(2*wait, watchMost)
+			again, wait = time.After(wait), min(2*wait, watchMost)
 		} else {
 			wait = watchFirst
 		}

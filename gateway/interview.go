@@ -335,8 +335,13 @@ func (p *interviewed) document(q *request) {
 // response makes the answer to the request of a response that was made to an
 // earlier one.
 func (q *request) response(held []byte) (status int, doc []byte) {
-	if a, err := wire.ScanAnswer(held); err == nil && a.Error.Present() && a.ErrorCode == wire.URLElicitationRequired {
+	a, err := wire.ScanAnswer(held)
+	switch {
+	case err != nil || !a.Error.Present():
+	case a.ErrorCode == wire.URLElicitationRequired:
 		return q.visit(held)
+	case a.ErrorCode == wire.MissingCapability: // the revision asks for the status, too
+		return http.StatusBadRequest, q.addressed(held)
 	}
 	return http.StatusOK, q.addressed(held)
 }

@@ -193,7 +193,7 @@ func (s *Server) front(doc *config.Document) error {
 		return err
 	}
 	o := gateway.Options{
-		Catalog: s.catalog, Sessions: s.sessions, Check: guard.Check, Authenticate: authn.Authenticate,
+		Catalog: s.catalog, Sessions: s.sessions, Check: guard.Check, Authenticate: ownClient(authn.Authenticate),
 		Trace:      s.operations(),
 		Limits:     gateway.Limits{RequestBytes: int64(doc.Limits.RequestBytes)},
 		ServerInfo: gateway.ServerInfo{Name: "recloser", Version: s.version}, Logger: s.log,

@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 
 		SuggestionsMinimumDistance: 2,
 	}
-	root.AddCommand(newServe(), newValidate(), newDemo(), newVersion())
+	root.AddCommand(newServe(), newStdio(), newValidate(), newDemo(), newVersion())
 	return root
 }
 
