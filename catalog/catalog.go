@@ -137,7 +137,7 @@ func (c *Catalog) settle(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-		c.publish(func() { c.merger.settled = true })
+		c.publish(0, 0, func() { c.merger.settled = true })
 	}
 }
 
@@ -180,9 +180,12 @@ func (c *Catalog) Subscribe(f func(Change)) (cancel func()) {
 }
 
 // update makes a backend's new listing public.
-func (c *Catalog) update(i int, caps *backend.Capabilities) {
+//
+// said are the lists that it announced a change of. Clients are told of it also where
+// nothing is different: only they know what they make of it.
+func (c *Catalog) update(i int, caps *backend.Capabilities, said Kinds) {
 	l := newListing(c.backends[i].Name, caps, c.merger.rules[c.backends[i].Name])
-	c.publish(func() {
+	c.publish(i, said, func() {
 		now := time.Now()
 		c.history[i].note(l)
 		c.merger.listings[i], c.merger.views[i] = l, nil
@@ -197,13 +200,16 @@ func (c *Catalog) update(i int, caps *backend.Capabilities) {
 }
 
 // publish makes a snapshot after a change under the lock, and tells what is new
-// in it.
-func (c *Catalog) publish(change func()) {
+// in it. said are the lists of backend i that are worth telling of in any case.
+func (c *Catalog) publish(i int, said Kinds, change func()) {
 	c.mu.Lock()
 	change()
 	before, after := c.current.Load(), c.merger.snapshot()
 	c.current.Store(after)
 	lists := difference(before, after)
+	if lists.All |= said; said != 0 {
+		lists.Own[c.backends[i].Slug] |= said
+	}
 	reports := c.untold(after.reps)
 	subs := slices.Collect(maps.Values(c.subs))
 	c.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/recloser-mcp/recloser/backend"
@@ -42,6 +43,7 @@ type loop struct {
 	b       Backend
 	kicks   chan struct{} // the backend answers again
 	changes chan struct{} // the backend says that a list changed
+	said    atomic.Uint32 // which, as Kinds, since the last refresh
 
 	loaded   bool
 	missed   bool // a change was announced and could not be fetched
@@ -82,15 +84,17 @@ func (l *loop) run(ctx context.Context) {
 func (l *loop) refresh(ctx context.Context) error {
 	limited, cancel := context.WithTimeout(ctx, refreshLimit)
 	defer cancel()
+	said := l.said.Swap(0)
 	caps, err := l.b.Client.ListCapabilities(limited)
 	if err != nil {
 		if ctx.Err() == nil { // else we are stopping: this says nothing about the backend
 			l.c.failed(l.index, err)
 		}
+		l.said.Or(said)
 		return err
 	}
 	l.loaded, l.missed, l.failures = true, false, 0
-	l.c.update(l.index, caps)
+	l.c.update(l.index, caps, Kinds(said))
 	return nil
 }
 
@@ -127,6 +131,11 @@ func (l *loop) delay(err error) time.Duration {
 	return min(d, soon)
 }
 
+// announced tells which list a notification is about.
+var announced = map[string]Kinds{
+	wire.NoteToolsChanged: Tools, wire.NotePromptsChanged: Prompts, wire.NoteResourcesChanged: Resources,
+}
+
 // listen follows the backend's standing stream. It ends with ctx, or when the
 // backend offers no stream; the next refresh tries it again then.
 func (l *loop) listen(ctx context.Context, silent chan struct{}) {
@@ -141,6 +150,7 @@ func (l *loop) listen(ctx context.Context, silent chan struct{}) {
 				l.poke(l.changes)
 			}
 		case wire.NoteToolsChanged, wire.NotePromptsChanged, wire.NoteResourcesChanged:
+			l.said.Or(uint32(announced[method]))
 			l.poke(l.changes)
 		}
 	})

@@ -114,6 +114,7 @@ func TestEntriesOutliveTheTroubleOfTheirBackend(t *testing.T) {
 	})
 }
 
+// Announced ones are told in any case: only clients know what they make of them.
 func TestChangesAreToldWhenThePublicListChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peer{caps: backend.Capabilities{Tools: tools("x"), Prompts: prompts("p")}}
@@ -142,9 +143,9 @@ func TestChangesAreToldWhenThePublicListChanged(t *testing.T) {
 		both := func(all, own catalog.Kinds) catalog.Change {
 			return catalog.Change{All: all, Own: map[string]catalog.Kinds{"a": own}}
 		}
-		step(func(*peer) {}, wire.NoteToolsChanged)
+		step(func(*peer) {}, wire.NoteToolsChanged, both(catalog.Tools, catalog.Tools))
 		step(func(p *peer) { p.caps.Tools = tools("x", "y") }, wire.NoteToolsChanged, both(catalog.Tools, catalog.Tools))
-		step(func(p *peer) { p.caps.Tools = tools("y", "x") }, wire.NoteToolsChanged) // sorted anyway
+		step(func(p *peer) { p.caps.Tools = tools("y", "x") }, wire.NotePromptsChanged, both(catalog.Prompts, catalog.Prompts)) // sorted anyway
 		step(func(p *peer) { p.caps.Prompts = nil }, wire.NotePromptsChanged, both(catalog.Prompts, catalog.Prompts))
 		step(func(p *peer) { p.caps.Templates = templates("r:{x}") }, wire.NoteResourcesChanged, both(catalog.Resources, catalog.Resources))
 		step(func(p *peer) { p.caps.Tools = nil }, wire.NoteMessage) // not about a list

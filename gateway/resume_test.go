@@ -145,6 +145,26 @@ func TestACallWithoutAnEventEndsWithItsConnection(t *testing.T) {
 	})
 }
 
+// What a backend announces is told also where its list is the same as before: only
+// the client knows what it makes of that.
+func TestAnAnnouncementIsPassedOnWhateverTheListSays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := sample(t, "one")
+		srv.AddTool(backendtest.Tool{Name: "same"})
+		r := newRig(t, settings{}, srv, sample(t, "two"))
+		time.Sleep(5 * time.Second)
+		in := []string{"Mcp-Session-Id", r.open("/mcp", elder)}
+		own := []string{"Mcp-Session-Id", r.open("/mcp/a", elder)}
+		all, one := r.stream(r.request("GET", "/mcp", "", in...)), r.stream(r.request("GET", "/mcp/a", "", own...))
+		srv.AddTool(backendtest.Tool{Name: "same"})
+		for _, s := range []*stream{all, one} {
+			if got, _ := s.next(t); string(got) != listChanged {
+				t.Errorf("%s", got)
+			}
+		}
+	})
+}
+
 func TestAStandingStreamIsResumed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := sample(t, "one")
