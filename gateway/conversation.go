@@ -51,6 +51,9 @@ func (q *request) upstream(b *Backend) (*backend.Session, bool) {
 func (g *Gateway) said(sess *session.Session, up *backend.Session, e *wire.Envelope, raw []byte) {
 	var key string
 	switch {
+	case e.Kind == wire.Request && !sess.Listens():
+		up.Decline(bytes.Clone(e.ID.Of(raw)), wire.InternalError, "the client has no standing stream on which it could be asked")
+		return
 	case e.Kind == wire.Request:
 		own := bytes.Clone(e.ID.Of(raw))
 		id, ok := sess.Ask(session.Question{ID: own, Token: bytes.Clone(e.ProgressToken.Of(raw)), From: up})
