@@ -3,11 +3,13 @@ package gateway_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/recloser-mcp/recloser/backendtest"
+	"github.com/recloser-mcp/recloser/wire"
 )
 
 // hand is a client by hand, for what no SDK does and for what an SDK hides.
@@ -129,17 +131,37 @@ func (s *stream) until(t testing.TB, id string) (before []message, last message)
 // a stream: the response is the last.
 func (h *hand) exchange(q *http.Request) []message {
 	h.r.t.Helper()
-	a := h.r.do(q)
-	if !strings.HasPrefix(a.header.Get("Content-Type"), "text/event-stream") {
-		return []message{parse(h.r.t, []byte(a.body))}
+	return h.converse(q, func(m message) string { return `"error":{"code":-32601,"message":"what?"}` })
+}
+
+// converse sends a request and answers what it is asked meanwhile with a result or
+// an error member.
+func (h *hand) converse(q *http.Request, answer func(m message) string) (all []message) {
+	h.r.t.Helper()
+	resp, err := h.r.http.Do(q)
+	if err != nil {
+		h.r.t.Fatal(err)
 	}
-	var all []message
-	for line := range strings.Lines(a.body) {
-		if data, ok := strings.CutPrefix(line, "data: "); ok && strings.TrimSpace(data) != "" { // else it only has an id to resume from
-			all = append(all, parse(h.r.t, []byte(data)))
+	defer resp.Body.Close()
+	if !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream") {
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			h.r.t.Fatalf("%v after %q", err, body)
+		}
+		return []message{parse(h.r.t, body)}
+	}
+	s := &stream{resp: resp, events: wire.NewEventReader(resp.Body, 64<<20)}
+	for {
+		raw, ok := s.next(h.r.t)
+		if !ok {
+			return all
+		}
+		m := parse(h.r.t, raw)
+		all = append(all, m)
+		if m.Method != "" && m.ID != nil {
+			h.reply(m.ID, answer(m))
 		}
 	}
-	return all
 }
 
 // inputs are what an input_required result asks for.
