@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -224,4 +225,28 @@ func TestInputSchemaAndPages(t *testing.T) {
 			t.Error(init.ServerInfo, init.Instructions)
 		}
 	})
+}
+
+// A tool in a session is told of the request that called it, and not of the one
+// that opened the session.
+func TestAToolKnowsTheMessageThatCalledIt(t *testing.T) {
+	for _, f := range flavours {
+		t.Run(f.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				srv := backendtest.NewServer(t, append(f.opts, backendtest.WithPipe(), backendtest.WithTool("echo", func(ctx context.Context, _ json.RawMessage) (any, error) {
+					m, _ := backendtest.MessageFrom(ctx)
+					return m.Method + " " + m.Session + " " + string(m.ID), nil
+				}))...)
+				c := srv.Client()
+				first, second := openSession(t, srv, c), openSession(t, srv, c)
+				for i, id := range []string{first, second, first} {
+					body := strings.Replace(legacyCall, `"id":3`, fmt.Sprintf(`"id":%d`, i), 1)
+					_, got, err := post(t, srv, c, body, "Mcp-Session-Id", id, "MCP-Protocol-Version", "2025-11-25")
+					if want := fmt.Sprintf(`"text":"tools/call %s %d"`, id, i); err != nil || !strings.Contains(got, want) {
+						t.Errorf("%s, %v; want %s", got, err, want)
+					}
+				}
+			})
+		})
+	}
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/modelcontextprotocol/go-sdk/jsonrpc"
 	"github.com/modelcontextprotocol/go-sdk/mcp"
@@ -29,7 +32,13 @@ type official struct {
 	mcp       *mcp.Server
 	stateful  http.Handler
 	stateless http.Handler
+	messages  sync.Map // *Message by number, of the requests being served
+	numbers   atomic.Int64
 }
+
+// messageHeader leads a tool to the message that called it: in a session the SDK
+// gives handlers the context of the request that opened it.
+const messageHeader = "X-Backendtest-Message"
 
 func newOfficial(s *Server) *official {
 	cfg := s.cfg
@@ -74,6 +83,10 @@ func newOfficial(s *Server) *official {
 
 func (e *official) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m, _ := MessageFrom(r.Context())
+	number := strconv.FormatInt(e.numbers.Add(1), 10)
+	e.messages.Store(number, &m)
+	defer e.messages.Delete(number)
+	r.Header.Set(messageHeader, number)
 	if e.s.gate.onlyModern() || m.Modern() && e.s.gate.servesModern() {
 		e.stateless.ServeHTTP(w, r)
 		return
@@ -88,6 +101,11 @@ func (e *official) addTools(tools []Tool) {
 			def.OutputSchema = t.OutputSchema
 		}
 		e.mcp.AddTool(def, func(ctx context.Context, req *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+			if extra := req.GetExtra(); extra != nil {
+				if m, ok := e.messages.Load(extra.Header.Get(messageHeader)); ok {
+					ctx = context.WithValue(ctx, messageKey{}, m)
+				}
+			}
 			res, err := e.s.run(e.conversing(e.notifying(ctx, req), req), t, req.Params.Arguments)
 			if err != nil {
 				return nil, officialError(err)
