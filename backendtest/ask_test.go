@@ -44,11 +44,11 @@ func dialAnswering(t *testing.T, srv *backendtest.Server, revision string, dumb 
 			}
 			return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"said": r.Params.Message}}, nil
 		},
-		CreateMessageHandler: func(_ context.Context, r *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) { //nolint:staticcheck // the elder revisions have it
+		CreateMessageHandler: func(_ context.Context, r *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 			text := "model of " + r.Params.Messages[0].Content.(*mcp.TextContent).Text
 			return &mcp.CreateMessageResult{Model: "m", Role: "assistant", Content: &mcp.TextContent{Text: text}}, nil
 		},
-		LoggingMessageHandler: func(_ context.Context, r *mcp.LoggingMessageRequest) { //nolint:staticcheck // the elder revisions have it
+		LoggingMessageHandler: func(_ context.Context, r *mcp.LoggingMessageRequest) {
 			a.mu.Lock()
 			defer a.mu.Unlock()
 			a.logs = append(a.logs, fmt.Sprint(r.Params.Level, " ", r.Params.Logger, " ", r.Params.Data))
@@ -61,7 +61,7 @@ func dialAnswering(t *testing.T, srv *backendtest.Server, revision string, dumb 
 		o = &mcp.ClientOptions{Capabilities: &mcp.ClientCapabilities{}}
 	}
 	c := mcp.NewClient(&mcp.Implementation{Name: "t", Version: "1"}, o)
-	c.AddRoots(&mcp.Root{URI: "file:///r"}) //nolint:staticcheck // the elder revisions have it
+	c.AddRoots(&mcp.Root{URI: "file:///r"})
 	s, err := c.Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: srv.URL, HTTPClient: srv.Client(), MaxRetries: -1},
 		&mcp.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
@@ -246,7 +246,7 @@ func TestAToolLogs(t *testing.T) {
 		meta := mcp.Meta{"io.modelcontextprotocol/logLevel": "info"}
 		if revision < "2026-07-28" {
 			meta = nil
-			if err := c.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: "info"}); err != nil { //nolint:staticcheck // the elder revisions have it
+			if err := c.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: "info"}); err != nil {
 				t.Fatal(err)
 			}
 		}

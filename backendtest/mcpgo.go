@@ -26,7 +26,7 @@ func newMCPGo(s *Server) *mcpGo {
 	e := &mcpGo{s: s, standing: map[string]*tally{}}
 	opts := []server.ServerOption{
 		server.WithToolCapabilities(true),
-		server.WithLogging(), //nolint:staticcheck // the elder revisions have it
+		server.WithLogging(),
 		server.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	if cfg.instructions != "" {
@@ -47,7 +47,7 @@ func newMCPGo(s *Server) *mcpGo {
 			server.WithPromptCompletionProvider(c), server.WithResourceCompletionProvider(c))
 	}
 	e.mcp = server.NewMCPServer(cfg.name, "1.0.0", opts...)
-	e.mcp.EnableSampling() //nolint:staticcheck // the elder revisions have it
+	e.mcp.EnableSampling()
 	e.addTools(cfg.tools)
 	for _, r := range cfg.resources {
 		e.addResource(r)

@@ -29,9 +29,9 @@ func (e *mcpGo) ask(ctx context.Context, q Question) (json.RawMessage, error) {
 	case r.Elicitation != nil:
 		result, err = e.mcp.RequestElicitation(ctx, mcp.ElicitationRequest{Params: *r.Elicitation})
 	case r.Sampling != nil:
-		result, err = e.mcp.RequestSampling(ctx, mcp.CreateMessageRequest{CreateMessageParams: *r.Sampling}) //nolint:staticcheck // the elder revisions have it
+		result, err = e.mcp.RequestSampling(ctx, mcp.CreateMessageRequest{CreateMessageParams: *r.Sampling})
 	default:
-		result, err = e.mcp.RequestRoots(ctx, mcp.ListRootsRequest{}) //nolint:staticcheck // the elder revisions have it
+		result, err = e.mcp.RequestRoots(ctx, mcp.ListRootsRequest{})
 	}
 	if err != nil {
 		return nil, err
@@ -63,7 +63,7 @@ func (e *inputRequired) mcpGo() (*mcp.CallToolResult, error) {
 // log sends a message and waits until it is written, unless the SDK will keep it
 // back.
 func (e *mcpGo) log(ctx context.Context, level, logger string, data any) error {
-	n := mcp.NewLoggingMessageNotification(mcp.LoggingLevel(level), logger, data) //nolint:staticcheck // the elder revisions have it
+	n := mcp.NewLoggingMessageNotification(mcp.LoggingLevel(level), logger, data)
 	var wanted mcp.LoggingLevel
 	if info := server.RequestProtocolInfoFromContext(ctx); info != nil && info.Modern {
 		wanted = info.LogLevel
@@ -78,6 +78,6 @@ func (e *mcpGo) log(ctx context.Context, level, logger string, data any) error {
 		return fmt.Errorf("backendtest: no answer to write %q into", level)
 	}
 	return events.after(ctx, func() error {
-		return e.mcp.SendLogMessageToClient(ctx, n) //nolint:staticcheck // the elder revisions have it
+		return e.mcp.SendLogMessageToClient(ctx, n)
 	})
 }

@@ -47,7 +47,7 @@ func newOfficial(s *Server) *official {
 		Instructions: cfg.instructions,
 		PageSize:     cfg.pageSize,
 		Capabilities: &mcp.ServerCapabilities{
-			Logging: &mcp.LoggingCapabilities{}, //nolint:staticcheck // the elder revisions have it
+			Logging: &mcp.LoggingCapabilities{},
 			Tools:   &mcp.ToolCapabilities{ListChanged: true},
 		},
 		SupportedProtocolVersions: slices.Clone(cfg.revisions),

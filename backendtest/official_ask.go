@@ -20,7 +20,7 @@ func (e *official) conversing(ctx context.Context, req *mcp.CallToolRequest) con
 		log: func(ctx context.Context, level, logger string, data any) error {
 			ctx, done := placed(ctx)
 			defer done()
-			return req.Session.Log(ctx, &mcp.LoggingMessageParams{ //nolint:staticcheck // the elder revisions have it
+			return req.Session.Log(ctx, &mcp.LoggingMessageParams{
 				Level: mcp.LoggingLevel(level), Logger: logger, Data: data,
 			})
 		},
@@ -52,9 +52,9 @@ func officialAsk(ctx context.Context, s *mcp.ServerSession, q Question) (json.Ra
 	case *mcp.ElicitParams:
 		result, err = s.Elicit(ctx, p)
 	case *mcp.CreateMessageWithToolsParams:
-		result, err = s.CreateMessageWithTools(ctx, p) //nolint:staticcheck // the elder revisions have it
+		result, err = s.CreateMessageWithTools(ctx, p)
 	case *mcp.ListRootsParams:
-		result, err = s.ListRoots(ctx, p) //nolint:staticcheck // the elder revisions have it
+		result, err = s.ListRoots(ctx, p)
 	}
 	if rpc := new(jsonrpc.Error); errors.As(err, &rpc) {
 		return nil, &RPCError{int(rpc.Code), rpc.Message, rpc.Data}

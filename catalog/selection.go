@@ -120,7 +120,7 @@ func (s *selector) own(public string) (name string, ok bool) {
 // unmatched reports the names in the rules that have nothing to work on.
 func (s *selector) unmatched(backend string, k Kind, listed map[string]bool) (reports []Report) {
 	check := func(rule, name string) {
-		text := ""
+		var text string
 		switch {
 		case !listed[name]:
 			text = "and the backend does not have it: correct the name, or remove it there"

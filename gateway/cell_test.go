@@ -98,7 +98,7 @@ func (p *party) told() []string {
 func (c cell) join(t *testing.T, r *rig, o *mcp.ClientOptions, roots ...string) *party {
 	t.Helper()
 	p := &party{cell: c}
-	o.LoggingMessageHandler = func(_ context.Context, q *mcp.LoggingMessageRequest) { //nolint:staticcheck // the elder revisions have it
+	o.LoggingMessageHandler = func(_ context.Context, q *mcp.LoggingMessageRequest) {
 		p.note("log %s %v", q.Params.Level, q.Params.Data)
 	}
 	o.ResourceUpdatedHandler = func(_ context.Context, q *mcp.ResourceUpdatedNotificationRequest) {
@@ -118,7 +118,7 @@ func (c cell) join(t *testing.T, r *rig, o *mcp.ClientOptions, roots ...string) 
 	}
 	p.client = mcp.NewClient(&mcp.Implementation{Name: "party", Version: "1"}, o)
 	for _, uri := range roots {
-		p.client.AddRoots(&mcp.Root{URI: uri}) //nolint:staticcheck // the elder revisions have it
+		p.client.AddRoots(&mcp.Root{URI: uri})
 	}
 	s, err := p.client.Connect(t.Context(),
 		&mcp.StreamableClientTransport{Endpoint: "http://127.0.0.1" + c.path, HTTPClient: r.http, MaxRetries: -1},

@@ -124,7 +124,7 @@ func TestTheModelOfTheClientAnswers(t *testing.T) {
 	eachCell(t, func(t *testing.T, c cell) {
 		srv, r := c.serve(t, settings{}, asking()...)
 		var p *party
-		p = c.join(t, r, &mcp.ClientOptions{CreateMessageHandler: func(_ context.Context, q *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) { //nolint:staticcheck // the elder revisions have it
+		p = c.join(t, r, &mcp.ClientOptions{CreateMessageHandler: func(_ context.Context, q *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 			text := q.Params.Messages[0].Content.(*mcp.TextContent).Text
 			p.note("sample %s %d", text, q.Params.MaxTokens)
 			return &mcp.CreateMessageResult{Model: "m", Role: "assistant", Content: &mcp.TextContent{Text: text + " yourself"}}, nil
@@ -152,7 +152,7 @@ func TestTheRootsOfTheClientAreTold(t *testing.T) {
 			t.Errorf("%d executions, want %d", n, c.runs(1))
 		}
 		// Roots that change: the server of a session is told, and asks again.
-		p.client.AddRoots(&mcp.Root{URI: "file:///two"}) //nolint:staticcheck // the elder revisions have it
+		p.client.AddRoots(&mcp.Root{URI: "file:///two"})
 		synctest.Wait()
 		if n := srv.Requests("notifications/roots/list_changed"); c.front == elder && c.back == elder && n != 1 {
 			t.Errorf("told %d times, want once", n)

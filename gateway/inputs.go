@@ -168,9 +168,9 @@ func reading(body []byte) (result []byte, refused *backend.RPCError) {
 // withMembers puts members, given without brackets, in front of those of an
 // object.
 func withMembers(object, members []byte) []byte {
-	rest, any := wire.Members(object)
+	rest, is := wire.Members(object)
 	out := append([]byte{'{'}, members...)
-	if !any || len(rest) == 0 {
+	if !is || len(rest) == 0 {
 		return append(out, '}')
 	}
 	i := 0

@@ -103,7 +103,7 @@ func TestChangedRootsAreToldInTheirSessionOnly(t *testing.T) {
 			last, _ := srv.Last("tools/call")
 			sessions = append(sessions, last.Session)
 		}
-		ann.client.AddRoots(&mcp.Root{URI: "file:///more"}) //nolint:staticcheck // the elder revisions have it
+		ann.client.AddRoots(&mcp.Root{URI: "file:///more"})
 		synctest.Wait()
 		note, _ := srv.Last("notifications/roots/list_changed")
 		if n := srv.Requests("notifications/roots/list_changed"); n != 1 || note.Session != sessions[0] || sessions[0] == sessions[1] {
@@ -303,7 +303,7 @@ func TestWhatASharedSessionIsNotToldOfOneClient(t *testing.T) {
 		if got := bob.logs(t, "log", ""); got != nil {
 			t.Errorf("bob set no level and got %q", got)
 		}
-		ann.client.AddRoots(&mcp.Root{URI: "file:///more"}) //nolint:staticcheck // the elder revisions have it
+		ann.client.AddRoots(&mcp.Root{URI: "file:///more"})
 		synctest.Wait()
 		for _, method := range []string{"logging/setLevel", "notifications/roots/list_changed"} {
 			if n := srv.Requests(method); n != 0 {

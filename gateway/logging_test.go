@@ -39,7 +39,7 @@ func (p *party) logs(t *testing.T, tool, level string) []string {
 	case p.cell.front == modern:
 		meta = mcp.Meta{"io.modelcontextprotocol/logLevel": level}
 	default:
-		if err := p.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(level)}); err != nil { //nolint:staticcheck // the elder revisions have it
+		if err := p.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: mcp.LoggingLevel(level)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -223,7 +223,8 @@ func TestAnswersThatAreMissing(t *testing.T) {
 					t.Errorf("asked again: %s", diff)
 				}
 				// One answer at a time, whatever is asked.
-				m, answered := message{}, 0
+				var m message
+				answered := 0
 				for in := again; ; in = m.inputs(t) {
 					key := slices.Sorted(maps.Keys(in.InputRequests))[0]
 					var q struct{ Message string }

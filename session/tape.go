@@ -39,7 +39,7 @@ type Tape struct {
 	over    bool
 	closed  bool // it is forgotten
 	readers int
-	reader  int // counts takeovers
+	reader  int           // counts takeovers
 	changed chan struct{} // nil while nobody waits
 	idle    *time.Timer
 	expire  func()

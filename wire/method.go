@@ -37,7 +37,7 @@ const (
 	methodTaskGet    = "tasks/get"
 	methodTaskResult = "tasks/result"
 	methodTaskCancel = "tasks/cancel"
-	MethodTasksList   = "tasks/list"
+	MethodTasksList  = "tasks/list"
 )
 
 // Class says what a method is for, as far as a gateway treats methods alike.
@@ -104,7 +104,7 @@ var methods = map[string]methodInfo{
 	methodTaskGet:     {class: ClassState, since: Rev20251125, until: Rev20251125},
 	methodTaskResult:  {class: ClassState, since: Rev20251125, until: Rev20251125},
 	methodTaskCancel:  {class: ClassState, since: Rev20251125, until: Rev20251125},
-	MethodTasksList:    {class: ClassState, since: Rev20251125, until: Rev20251125},
+	MethodTasksList:   {class: ClassState, since: Rev20251125, until: Rev20251125},
 	MethodSample:      {class: ClassClient, until: Rev20251125},
 	MethodElicit:      {class: ClassClient, since: Rev20250618, until: Rev20251125},
 	MethodRoots:       {class: ClassClient, until: Rev20251125},
