@@ -21,6 +21,7 @@ const (
 	// apart is the least time from the start of a refresh to that of the next
 	// one that a backend's own notification asks for.
 	apart = time.Second
+	burst = 3 // refreshes that may come sooner, until there was a pause again
 	// reopened is the least time between two refreshes because the standing
 	// stream was established anew: some servers end it every few seconds.
 	reopened = 30 * time.Second
@@ -47,7 +48,9 @@ type loop struct {
 
 	loaded   bool
 	missed   bool // a change was announced and could not be fetched
-	failures int  // in a row, while not loaded
+	paced    time.Time
+	spare    int // refreshes that may come sooner than apart
+	failures int // in a row, while not loaded
 }
 
 func newLoop(c *Catalog, i int, b Backend) *loop {
@@ -108,12 +111,27 @@ func (l *loop) pause(ctx context.Context, started time.Time, err error) bool {
 	case <-l.changes:
 		l.missed = true
 		select {
-		case <-time.After(time.Until(started.Add(apart))):
+		case <-time.After(time.Until(started.Add(l.pace()))):
 		case <-ctx.Done():
 		}
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
+}
+
+// pace returns the least time between the starts of two refreshes that the backend
+// asks for. A few may come close together, as when somebody changes a tool and then
+// a prompt.
+func (l *loop) pace() time.Duration {
+	now := time.Now()
+	if now.Sub(l.paced) > 5*apart {
+		l.spare = burst
+	}
+	if l.paced = now; l.spare == 0 {
+		return apart
+	}
+	l.spare--
+	return apart / 10
 }
 
 // delay is how long to wait when nothing asks for a refresh.
