@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Header is one header that a credential sets.
@@ -99,6 +100,35 @@ func holds(text string, fields []field) bool {
 			if echoes(text, word) {
 				return true
 			}
+		}
+	}
+	return false
+}
+
+// Scrub does for any secrets what [Credential.Scrub] does for a credential.
+// Those shorter than 8 characters are not looked for.
+func Scrub(text string, secrets ...string) string {
+	for _, s := range secrets {
+		if echoes(text, s) {
+			return redacted
+		}
+	}
+	return text
+}
+
+// SecretName reports whether a header, a variable or a parameter of that name
+// holds a credential.
+func SecretName(name string) bool {
+	name = strings.ToLower(name)
+	for _, part := range []string{"token", "secret", "key", "password", "passwd", "credential", "cookie", "authorization", "signature"} {
+		if strings.Contains(name, part) {
+			return true
+		}
+	}
+	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		switch word {
+		case "auth", "sig", "jwt", "pat", "pwd":
+			return true
 		}
 	}
 	return false

@@ -250,3 +250,28 @@ func TestScrubFindsEchoes(t *testing.T) {
 		}
 	}
 }
+
+func TestScrubServesSecretsThatAreNoCredential(t *testing.T) {
+	for text, want := range map[string]string{
+		"cannot open s3cr3t-canary-value":        "[redacted]",
+		"cannot open s3cr3t-c...":                "[redacted]",
+		"sent " + "czNjcjN0LWNhbmFyeS12YWx1ZQ==": "[redacted]",
+		"listening on port 8080":                 "listening on port 8080",
+		"":                                       "",
+	} {
+		if got := auth.Scrub(text, "other-secret", "s3cr3t-canary-value", "port"); got != want {
+			t.Errorf("Scrub(%q) = %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestSecretName(t *testing.T) {
+	for name, want := range map[string]bool{
+		"API_KEY": true, "Authorization": true, "X-Auth": true, "GITHUB_PAT": true, "DB_PASSWORD": true, "access_token": true,
+		"PATH": false, "author": false, "NODE_ENV": false, "": false,
+	} {
+		if got := auth.SecretName(name); got != want {
+			t.Errorf("SecretName(%q) = %v", name, got)
+		}
+	}
+}

@@ -229,7 +229,7 @@ func (d *decoder) withHeaders(s *server, c *credential) *credential {
 		case c == nil || own:
 			settings.mark = h.mark
 			settings.members = append(settings.members, h.member)
-		case secretName(h.key):
+		case auth.SecretName(h.key):
 			d.add(h.mark, h.path, fmt.Sprintf("is a second credential, beside auth of type %s", c.typ), "keep one of the two")
 		default:
 			// A tenant or a version that comes from a variable is not worth a

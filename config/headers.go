@@ -3,7 +3,8 @@ package config
 import (
 	"net/http"
 	"strings"
-	"unicode"
+
+	"github.com/recloser-mcp/recloser/auth"
 )
 
 // header is one member of a backend's headers.
@@ -41,27 +42,9 @@ func (l *headerList) decodeNode(d *decoder, n *node, path string) {
 			continue
 		}
 		h.refers = refers(m.value.text)
-		h.credential = h.refers || secretName(m.key)
+		h.credential = h.refers || auth.SecretName(m.key)
 		*l = append(*l, h)
 	}
-}
-
-// secretName reports whether a header or a query parameter of that name holds a
-// credential.
-func secretName(name string) bool {
-	name = strings.ToLower(name)
-	for _, part := range []string{"token", "secret", "key", "password", "passwd", "credential", "cookie", "authorization", "signature"} {
-		if strings.Contains(name, part) {
-			return true
-		}
-	}
-	for _, word := range strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) }) {
-		switch word {
-		case "auth", "sig", "jwt", "pat", "pwd":
-			return true
-		}
-	}
-	return false
 }
 
 // plain expands a header that is no credential.

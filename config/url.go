@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/recloser-mcp/recloser/auth"
 )
 
 // checkURL wants an http or https URL without anything secret in it. It quotes
@@ -59,7 +61,7 @@ var tokenShape = regexp.MustCompile(`^(eyJ[A-Za-z0-9_-]{8,}\.|(sk|pk|rk|ghp|gho|
 func secretParameter(u *url.URL) string {
 	query := u.Query()
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if secretName(name) && slices.ContainsFunc(query[name], func(v string) bool { return v != "" }) {
+		if auth.SecretName(name) && slices.ContainsFunc(query[name], func(v string) bool { return v != "" }) {
 			return name
 		}
 		if slices.ContainsFunc(query[name], tokenShape.MatchString) {
