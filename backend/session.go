@@ -212,7 +212,7 @@ func (c *Client) opened(m *message, doc []byte, id string) (*backendSession, *Er
 		return bad("the answer is not an InitializeResult")
 	}
 	r := result.ProtocolVersion
-	if !r.Known() || r.Stateless() {
+	if !r.Known() && r != wire.Rev20241105 || r.Stateless() {
 		return bad("the backend wants a protocol version that is not spoken here")
 	}
 	if id != "" && !wire.ValidSessionID(id) {

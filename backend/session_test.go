@@ -301,7 +301,7 @@ func TestSessionIDsInFlightAreNeverTheSame(t *testing.T) {
 
 func TestUnspokenRevisionIsAProtocolError(t *testing.T) {
 	for name, result := range map[string]string{
-		"elder than all": `{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"x","version":"1"}}`,
+		"elder than all": `{"protocolVersion":"2024-10-07","capabilities":{},"serverInfo":{"name":"x","version":"1"}}`,
 		"newer than all": `{"protocolVersion":"2030-01-01","capabilities":{},"serverInfo":{"name":"x","version":"1"}}`,
 		"none":           `{}`,
 	} {
@@ -314,4 +314,16 @@ func TestUnspokenRevisionIsAProtocolError(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestFirstRevisionIsSpokenToBackendsThatHaveNoOther(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		r := newRig(t, nil, []backendtest.Option{backendtest.WithRevision(elder), answers(map[string]string{
+			"initialize":                `{"protocolVersion":"2024-11-05","capabilities":{},"serverInfo":{"name":"x","version":"1"}}`,
+			"notifications/initialized": `{}`,
+			"tools/call":                `{"content":[]}`,
+		})})
+		r.mustCall()
+		want(t, "revision", r.c.Facts().Revision, wire.Rev20241105)
+	})
 }

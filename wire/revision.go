@@ -14,6 +14,12 @@ const (
 	Rev20260728 Revision = "2026-07-28"
 )
 
+// Rev20241105 is the first revision. It has no streamable HTTP, so it is not
+// among the known ones, which are those served; servers over stdio and HTTP+SSE
+// still negotiate it, and what goes between them and their clients differs in
+// nothing that this module looks at.
+const Rev20241105 Revision = "2024-11-05"
+
 // revisions holds every known revision, the newest first.
 var revisions = []Revision{Rev20260728, Rev20251125, Rev20250618, Rev20250326}
 
