@@ -60,6 +60,7 @@ type counts struct {
 	subscribes map[string]int
 
 	changed chan struct{}
+	told    func(report) // in a process of its own: tells the test; else nil
 }
 
 func newCounts() *counts {
@@ -79,6 +80,9 @@ func (c *counts) touch() {
 
 // begin notes a request that arrived.
 func (c *counts) begin(r *http.Request, m *Message) *entry {
+	if c.told != nil {
+		c.told(report{Request: m.Method})
+	}
 	x := &entry{Exchange: Exchange{
 		At: time.Now(), HTTPMethod: r.Method, Method: m.Method, Name: m.Name, Credential: m.Credential,
 		Session: m.Session, Revision: m.Revision, Header: r.Header.Clone(), Body: bytes.Clone(m.Body[:min(len(m.Body), maxExchangeBody)]),
@@ -160,6 +164,9 @@ func takesPlace(m *Message) bool {
 }
 
 func (c *counts) execution(name string) {
+	if c.told != nil {
+		c.told(report{Executed: name})
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.executed[name]++

@@ -22,6 +22,10 @@
 // five minute cool-down takes no time at all. Servers, issuers and clients must
 // be made inside the bubble that uses them.
 //
+// Over stdio a server is served by [Server.ServeStdio], in memory or in a process
+// of its own: [Programs] are what a test binary can be when it is started again,
+// and a [Program] knows the processes.
+//
 // [StartServer] and [StartIssuer] need no testing.TB and serve demos and
 // programs; their Close ends every goroutine they started.
 //

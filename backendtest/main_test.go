@@ -19,7 +19,10 @@ import (
 	"github.com/recloser-mcp/recloser/backendtest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	programs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 // flavour is one kind of server.
 type flavour struct {

@@ -2,6 +2,8 @@ package backendtest
 
 import (
 	"context"
+	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -78,6 +80,13 @@ func (e *mcpGo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e.http.ServeHTTP(events, r.WithContext(context.WithValue(r.Context(), eventsKey{}, events)))
 }
 
+func (e *mcpGo) serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error {
+	w := &lineWriter{WriteCloser: out, tally: newTally()}
+	s := server.NewStdioServer(e.mcp)
+	s.SetErrorLogger(log.New(io.Discard, "", 0))
+	return s.Listen(context.WithValue(ctx, eventsKey{}, &eventWriter{own: w.tally, standing: newTally()}), in, w)
+}
+
 // standingOf is the count of a session's standing stream.
 func (e *mcpGo) standingOf(session string) *tally {
 	if session == "" {
@@ -105,8 +114,12 @@ func (e *mcpGo) tools(tools []Tool) []server.ServerTool {
 func (e *mcpGo) handler(t Tool) server.ToolHandlerFunc {
 	return func(ctx context.Context, req mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 		// The SDK decodes arguments; the message still has their bytes.
-		m, _ := MessageFrom(ctx)
-		res, err := e.s.run(e.conversing(e.notifying(ctx, req)), t, m.arguments())
+		m, ok := MessageFrom(ctx)
+		args := m.arguments()
+		if !ok { // over stdio
+			args = mustJSON(req.GetRawArguments())
+		}
+		res, err := e.s.run(e.conversing(e.notifying(ctx, req)), t, args)
 		if err != nil {
 			return nil, err
 		}

@@ -3,6 +3,7 @@ package backendtest
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,6 +23,8 @@ type engine interface {
 	addTools(tools []Tool)
 	removeTools(names []string)
 	endSession(id string)
+	// serve serves one connection over stdio until in ends.
+	serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error
 	close()
 }
 
@@ -207,6 +210,10 @@ func (e *official) endSession(id string) {
 			_ = session.Close()
 		}
 	}
+}
+
+func (e *official) serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser) error {
+	return e.mcp.Run(ctx, &mcp.IOTransport{Reader: in, Writer: out, MaxLineLength: -1})
 }
 
 // close ends the sessions; it waits for the calls that they still run.

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"sync"
 )
@@ -83,4 +84,16 @@ func (t *tally) count() (int, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.writes, t.changed
+}
+
+// lineWriter counts what is written to a connection over stdio.
+type lineWriter struct {
+	io.WriteCloser
+	tally *tally
+}
+
+func (l *lineWriter) Write(p []byte) (int, error) {
+	n, err := l.WriteCloser.Write(p)
+	l.tally.add()
+	return n, err
 }

@@ -29,6 +29,7 @@ type Server struct {
 	mu        sync.Mutex
 	tools     []string
 	texts     map[string]string                        // of resources that were updated
+	lines     map[*Server]struct{}                     // connections over stdio
 	listening map[string]map[*entry]context.CancelFunc // standing streams by session
 	enders    sync.WaitGroup
 }
@@ -51,20 +52,7 @@ func StartServer(opts ...Option) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
-		cfg: cfg, counts: newCounts(), faults: &faults{}, policy: newPolicy(cfg),
-		gate:      gate{revisions: cfg.revisions, legacy: cfg.legacy, mcpGo: cfg.mcpGo},
-		listening: map[string]map[*entry]context.CancelFunc{}, texts: map[string]string{},
-	}
-	s.host = newHost(cfg.pipe, http.HandlerFunc(s.count))
-	for _, t := range cfg.tools {
-		s.tools = append(s.tools, t.Name)
-	}
-	if cfg.mcpGo {
-		s.engine = newMCPGo(s)
-	} else {
-		s.engine = newOfficial(s)
-	}
+	s := newServer(cfg)
 	s.chain = http.HandlerFunc(s.serve)
 	for _, mw := range slices.Backward(cfg.middleware) {
 		s.chain = mw(s.chain)
@@ -88,6 +76,37 @@ func StartServer(opts ...Option) (*Server, error) {
 	}
 	s.URL = scheme + s.Addr() + "/mcp"
 	return s, nil
+}
+
+// newServer makes a server that listens nowhere.
+func newServer(cfg *config) *Server {
+	s := &Server{
+		cfg: cfg, counts: newCounts(), faults: &faults{}, policy: newPolicy(cfg),
+		gate:      gate{revisions: cfg.revisions, legacy: cfg.legacy, mcpGo: cfg.mcpGo},
+		listening: map[string]map[*entry]context.CancelFunc{}, texts: map[string]string{}, lines: map[*Server]struct{}{},
+	}
+	s.host = newHost(cfg.pipe, http.HandlerFunc(s.count))
+	for _, t := range cfg.tools {
+		s.tools = append(s.tools, t.Name)
+	}
+	s.engine = s.newEngine()
+	return s
+}
+
+func (s *Server) newEngine() engine {
+	if s.cfg.mcpGo {
+		return newMCPGo(s)
+	}
+	return newOfficial(s)
+}
+
+// engines are the servers behind all connections. The lock is held.
+func (s *Server) engines() []engine {
+	all := []engine{s.engine}
+	for l := range s.lines {
+		all = append(all, l.engine)
+	}
+	return all
 }
 
 // Addr is the host and port of URL.
@@ -139,7 +158,9 @@ func (s *Server) SetTools(tools ...Tool) {
 		s.tools = append(s.tools, t.Name)
 		old = slices.DeleteFunc(slices.Clone(old), func(name string) bool { return name == t.Name })
 	}
-	s.engine.setTools(old, tools)
+	for _, e := range s.engines() {
+		e.setTools(old, tools)
+	}
 }
 
 // AddTool adds a tool or replaces the one of that name; open sessions and
@@ -150,7 +171,9 @@ func (s *Server) AddTool(t Tool) {
 	if !slices.Contains(s.tools, t.Name) {
 		s.tools = append(s.tools, t.Name)
 	}
-	s.engine.addTools([]Tool{t})
+	for _, e := range s.engines() {
+		e.addTools([]Tool{t})
+	}
 }
 
 // RemoveTool removes tools by name; open sessions and listeners are told.
@@ -158,7 +181,9 @@ func (s *Server) RemoveTool(names ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tools = slices.DeleteFunc(s.tools, func(name string) bool { return slices.Contains(names, name) })
-	s.engine.removeTools(names)
+	for _, e := range s.engines() {
+		e.removeTools(names)
+	}
 }
 
 // EndStreams ends the standing streams that are open (see [Server.Streams]) and
