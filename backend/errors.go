@@ -15,7 +15,7 @@ import (
 var (
 	// ErrAuthenticationFailed: 401 or 403, or no credential to send.
 	ErrAuthenticationFailed = errors.New("authentication failed")
-	// ErrBackendUnavailable: 500, 502, 503, 504, or no connection.
+	// ErrBackendUnavailable: 500, 502, 503, 504, no connection, or no process.
 	ErrBackendUnavailable = errors.New("backend unavailable")
 	// ErrNoCapacity: more requests in flight than Limits.InFlight.
 	ErrNoCapacity = errors.New("no capacity")
@@ -105,7 +105,7 @@ func (e *Error) Is(target error) bool {
 
 func (e *Error) unavailable() bool {
 	switch e.Kind {
-	case KindUnreachable, KindTLSFailed:
+	case KindUnreachable, KindTLSFailed, KindProcessExited:
 		return true
 	case KindServerError:
 		switch e.Status {

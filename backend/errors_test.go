@@ -42,6 +42,7 @@ func TestSentinelsFollowKindAndStatus(t *testing.T) {
 		{backend.Error{Kind: backend.KindServerError, Status: 504}, false, true, "server_error"},
 		{backend.Error{Kind: backend.KindServerError, Status: 429}, false, false, "server_error"},
 		{backend.Error{Kind: backend.KindProtocolError, Status: 404}, false, false, "protocol_error"},
+		{backend.Error{Kind: backend.KindProcessExited}, false, true, "process_exited"},
 		{backend.Error{Kind: backend.KindNoCapacity}, false, false, "no_capacity"},
 		{backend.Error{Kind: backend.KindCanceled}, false, false, "canceled"},
 		{backend.Error{Kind: backend.KindClosed}, false, false, "closed"},

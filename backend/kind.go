@@ -16,6 +16,7 @@ const (
 	KindTimeout                            // silent for too long, or the caller's deadline
 	KindServerError                        // 5xx or 429
 	KindProtocolError                      // an answer that is none: redirect, wrong type, broken JSON, cut stream
+	KindProcessExited                      // the backend's process ended, or could not be started
 	KindNoCapacity                         // too many requests in flight to this backend
 	KindCanceled                           // the caller left
 	KindClosed                             // the client was closed
@@ -61,6 +62,8 @@ var kinds = [...]struct{ reason, what, hint string }{
 		"the backend reports a fault of its own or too many requests: look at its log, try again later"},
 	KindProtocolError: {"protocol_error", "not an MCP answer",
 		"check that the address is that of an MCP endpoint and that nothing between rewrites answers"},
+	KindProcessExited: {"process_exited", "process ended",
+		"run the command of the backend by hand and read what it prints; it is started again by the next request"},
 	KindNoCapacity: {"no_capacity", "too many requests in flight",
 		"try again in a moment, or raise limits.inFlightPerBackend"},
 	KindCanceled: {"canceled", "canceled", "the caller left before the answer came"},
