@@ -346,7 +346,16 @@ func (cl *call) broken(err error) *Error {
 	default:
 		err = withoutEcho(err, cl.credential)
 	}
+	if kind == KindProtocolError {
+		return cl.stopped(err)
+	}
 	e := cl.error(kind, err)
+	if exit, ok := errors.AsType[*ExitError](err); ok {
+		e.Detail = exit.detail()
+		if !exit.Next.IsZero() {
+			e.RetryAfter = max(time.Until(exit.Next), 0)
+		}
+	}
 	e.OutcomeUnknown = !cl.x.unsent && cl.msg.body != nil && !cl.msg.untouched()
 	return e
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +15,8 @@ import (
 	"github.com/recloser-mcp/recloser/wire"
 )
 
-// Client is the connection to one backend under one identity. It is safe for
+// Client is the connection to one backend under one identity, over HTTP or to a
+// process. It is safe for
 // concurrent use and has no state in common with any other client.
 type Client struct {
 	o        Options
@@ -39,9 +42,10 @@ type Client struct {
 	work sync.WaitGroup
 }
 
-// NewHTTPBackendClient makes a client. Nothing is sent before its first request.
-// The registry makes the credential that Options.AuthSpec describes, and must not
-// be nil. Errors are those of the options and of the registry.
+// NewHTTPBackendClient makes a client of a backend that has a URL. Nothing is sent
+// before its first request. The registry makes the credential that
+// Options.AuthSpec describes, and must not be nil. Errors are those of the options
+// and of the registry.
 func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Client, error) {
 	if registry == nil {
 		return nil, errors.New("backend: the auth registry is nil: use auth.NewRegistry(); " +
@@ -49,6 +53,9 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	}
 	if err := o.Validate(); err != nil {
 		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	if o.transport() == TransportStdio {
+		return nil, fmt.Errorf("backend %s: it is a process: use NewStdioBackendClient", o.Name)
 	}
 	o = o.withDefaults()
 	u, err := parseEndpoint(o.URL)
@@ -69,6 +76,33 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 		}
 		return nil, fmt.Errorf("backend %s: its credential would go over plain http to %s: use https, or set allowInsecure", o.Name, u.Host)
 	}
+	return newClient(o, u, edge, source, made), nil
+}
+
+// NewStdioBackendClient makes a client of a backend that is a program: Command in
+// the options. No process is started before its first request, and none is left
+// when Close has returned. Errors are those of the options.
+//
+// A process that ends is started again by the next request that needs it; what was
+// in flight fails with KindProcessExited and is not sent again.
+func NewStdioBackendClient(o Options) (*Client, error) { return newProcessClient(o, startProcess) }
+
+func newProcessClient(o Options, start func(command) (*process, error)) (*Client, error) {
+	if err := o.Validate(); err != nil {
+		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	if o.transport() != TransportStdio {
+		return nil, fmt.Errorf("backend %s: it is no process: use NewHTTPBackendClient", o.Name)
+	}
+	o = o.withDefaults()
+	none, err := auth.NewRegistry().New(auth.Spec{Type: "unauthenticated"}, auth.SourceOptions{Name: o.Name, Logger: o.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
+	}
+	return newClient(o, &url.URL{Scheme: TransportStdio, Host: "localhost", Path: "/"}, newStdio(o, start), none, none), nil
+}
+
+func newClient(o Options, u *url.URL, edge http.RoundTripper, source, made *auth.Source) *Client {
 	c := &Client{o: o, made: made, plain: baseHeader(o)}
 	c.life, c.end = context.WithCancel(context.Background())
 	c.modern = c.plain.Clone()
@@ -77,7 +111,7 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	c.own = c.newSession(SessionOptions{Common: true})
 	c.watch.c = c
 	c.conn = newConn(o.Name, u, edge, source, o.AuthRetry, o.Trace)
-	return c, nil
+	return c
 }
 
 // unauthenticated is the type of a source without a credential.
@@ -109,7 +143,8 @@ func (c *Client) Name() string { return c.o.Name }
 // Close ends the client: calls that wait for a recovery end with KindClosed, its
 // own session is ended at the backend within a second, standing streams stop,
 // and idle connections are closed. Sends that are out end by themselves, with
-// their callers. New calls fail with KindClosed.
+// their callers; to a process they end with it, at once. Processes have some
+// seconds to end, which Close waits for. New calls fail with KindClosed.
 func (c *Client) Close() error {
 	c.mu.Lock() // no new work from here on
 	again := c.closed.Swap(true)
@@ -124,6 +159,9 @@ func (c *Client) Close() error {
 	c.work.Wait()
 	c.conn.close()
 	closeIdle(c.conn.edge)
+	if edge, ok := c.conn.edge.(io.Closer); ok {
+		_ = edge.Close()
+	}
 	if c.made != nil {
 		c.made.Close()
 	}
@@ -169,6 +207,9 @@ func (c *Client) Facts() Facts {
 		f.Revision = *r
 	}
 	c.conn.facts.read(&f)
+	if edge, ok := c.conn.edge.(*stdio); ok {
+		f.Process = edge.facts()
+	}
 	return f
 }
 

@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"os"
 	"time"
+
+	"github.com/recloser-mcp/recloser/wire"
 )
 
 const (
@@ -175,6 +177,14 @@ func connectionKind(err error) Kind {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return KindCanceled
+	case errors.As(err, new(*ExitError)):
+		return KindProcessExited
+	case errors.Is(err, errTooManyProcesses):
+		return KindNoCapacity
+	case errors.Is(err, errEnded):
+		return KindClosed
+	case errors.Is(err, wire.ErrInvalid), errors.Is(err, wire.ErrTooLarge):
+		return KindProtocolError
 	case errors.As(err, &handshake), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
 		return KindTLSFailed
 	}

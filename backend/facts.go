@@ -26,6 +26,17 @@ type Facts struct {
 	Counters   Counters
 	InFlight   int
 	Latency    Latency
+	Process    *ProcessFacts // nil unless the backend is one
+}
+
+// ProcessFacts are what is known of the processes of a backend.
+type ProcessFacts struct {
+	Command  string     // the program, without its arguments
+	PID      int        // of the one that runs for the longest time, 0 when none does
+	Running  int        // how many run
+	Restarts uint64     // started in place of one that ended by itself
+	LastExit *ExitError // of one that ended by itself; nil when none did
+	Skipped  uint64     // lines on stdout that were no messages
 }
 
 // Counters count since the client was made.

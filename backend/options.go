@@ -17,11 +17,37 @@ import (
 	"github.com/recloser-mcp/recloser/wire"
 )
 
-// Options describe one backend. Name and URL are required; the zero value of
-// everything else is useful. Options are read once, by the constructor.
+// The transports of a backend.
+const (
+	TransportHTTP  = "http"  // streamable HTTP
+	TransportSSE   = "sse"   // HTTP+SSE, of revision 2024-11-05
+	TransportStdio = "stdio" // a process
+)
+
+// Options describe one backend. Name and one of URL and Command are required; the
+// zero value of everything else is useful. Options are read once, by the
+// constructor.
 type Options struct {
 	// Name of the backend in errors, traces and facts.
 	Name string `yaml:"-" json:"-"`
+	// Transport is how messages reach the backend. Default: what Command and URL
+	// imply, TransportStdio or TransportHTTP.
+	Transport string `yaml:"-" json:"-"`
+	// Command is a program that speaks the protocol over its standard streams. It
+	// is started without a shell, found in the PATH of Env if that has one, and
+	// has a process for each session, or one under Shared and 2026-07-28.
+	Command string `yaml:"-" json:"-"`
+	// Args are the arguments of Command.
+	Args []string `yaml:"-" json:"-"`
+	// Env is added to the environment of Command, which has little else: HOME,
+	// PATH, the language and the like. What it holds is kept out of what the
+	// process writes to stderr before that is shown, apart from paths and words of
+	// less than eight characters.
+	Env map[string]string `yaml:"-" json:"-"`
+	// Cwd is the folder in which Command runs. Default: that of this program.
+	Cwd string `yaml:"-" json:"-"`
+	// Secrets are further texts that must not be shown, such as arguments.
+	Secrets []string `yaml:"-" json:"-"`
 	// URL of the MCP endpoint, http or https, without user information and
 	// fragment.
 	URL string `yaml:"url,omitempty" json:"url,omitempty"`
@@ -95,7 +121,7 @@ const (
 type Limits struct {
 	RequestBytes  int64 // one request body; default 8 MiB
 	ResponseBytes int64 // one answer; default 100 MiB
-	InFlight      int   // requests at a time, beyond which ErrNoCapacity; default 1024
+	InFlight      int   // requests, and processes, at a time, beyond which ErrNoCapacity; default 1024
 }
 
 // ClientInfo is the Implementation object of the protocol.
@@ -150,8 +176,18 @@ func (o Options) Validate() error {
 	if o.Name == "" {
 		errs = append(errs, errors.New("name is empty: give the backend a name"))
 	}
-	if _, err := parseEndpoint(o.URL); err != nil {
-		errs = append(errs, fmt.Errorf("url: %w", err))
+	switch o.transport() {
+	case TransportStdio:
+		errs = append(errs, o.validateProcess()...)
+	case TransportHTTP, TransportSSE:
+		if _, err := parseEndpoint(o.URL); err != nil {
+			errs = append(errs, fmt.Errorf("url: %w", err))
+		}
+		if o.Command != "" {
+			errs = append(errs, errors.New("command is given beside url: keep one of the two"))
+		}
+	default:
+		errs = append(errs, fmt.Errorf("type is %q: use %q, %q or %q", o.Transport, TransportHTTP, TransportSSE, TransportStdio))
 	}
 	for name := range o.Headers {
 		err := checkHeader(name, "headers")
@@ -186,6 +222,50 @@ func (o Options) Validate() error {
 		errs = append(errs, errors.New("tls.certFile and tls.keyFile go together: give both or neither"))
 	}
 	return errors.Join(errs...)
+}
+
+// transport is Transport with its default.
+func (o Options) transport() string {
+	switch {
+	case o.Transport != "":
+		return o.Transport
+	case o.Command != "" && o.URL == "":
+		return TransportStdio
+	}
+	return TransportHTTP
+}
+
+// validateProcess checks what a process needs, and that there is nothing that only
+// a connection has.
+func (o Options) validateProcess() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if o.Command == "" {
+		bad("command is empty: name the program to start")
+	}
+	if o.URL != "" {
+		bad("url is given beside command: keep one of the two")
+	}
+	const instead = "a process has no use for it: give the process what it needs with env"
+	if o.Auth != nil || o.AuthSpec.Type != "" && o.AuthSpec.Type != "unauthenticated" {
+		bad("auth: %s", instead)
+	}
+	for key, given := range map[string]bool{"headers": len(o.Headers) > 0, "passthroughHeaders": len(o.PassthroughHeaders) > 0,
+		"tls": o.TLS != TLS{}, "proxy": o.Proxy != "", "allowInsecure": o.AllowInsecure} {
+		if given {
+			bad("%s: %s", key, instead)
+		}
+	}
+	for name, value := range o.Env {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(value, "\x00") {
+			bad("env: %q cannot be a variable: take out = and NUL", name)
+		}
+	}
+	for i, arg := range append([]string{o.Command, o.Cwd}, o.Args...) {
+		if strings.Contains(arg, "\x00") {
+			bad("%s has a NUL, which no program can be given: take it out", []string{"command", "cwd", "args"}[min(i, 2)])
+		}
+	}
+	return errs
 }
 
 // parseEndpoint checks the URL of an MCP endpoint. Its errors never quote what

@@ -19,7 +19,10 @@ import (
 	"github.com/recloser-mcp/recloser/guard"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	programs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	modern = "2026-07-28"
