@@ -36,16 +36,16 @@ type Options struct {
 	// Command is a program that speaks the protocol over its standard streams. It
 	// is started without a shell, found in the PATH of Env if that has one, and
 	// has a process for each session, or one under Shared and 2026-07-28.
-	Command string `yaml:"-" json:"-"`
+	Command string `yaml:"command,omitempty" json:"command,omitempty"`
 	// Args are the arguments of Command.
-	Args []string `yaml:"-" json:"-"`
+	Args []string `yaml:"args,omitempty" json:"args,omitempty"`
 	// Env is added to the environment of Command, which has little else: HOME,
 	// PATH, the language and the like. What it holds is kept out of what the
 	// process writes to stderr before that is shown, apart from paths and words of
 	// less than eight characters.
-	Env map[string]string `yaml:"-" json:"-"`
+	Env map[string]string `yaml:"env,omitempty" json:"env,omitempty"`
 	// Cwd is the folder in which Command runs. Default: that of this program.
-	Cwd string `yaml:"-" json:"-"`
+	Cwd string `yaml:"cwd,omitempty" json:"cwd,omitempty"`
 	// Secrets are further texts that must not be shown, such as arguments.
 	Secrets []string `yaml:"-" json:"-"`
 	// URL of the MCP endpoint, http or https, without user information and

@@ -68,6 +68,9 @@ type Backend struct {
 	// Credential is the Key of one of the document's Credentials; empty: the
 	// backend is called without.
 	Credential string
+	// CommandLine is the command of a process with its arguments, for people: as
+	// the document has them, variables not replaced, secrets left out.
+	CommandLine string
 	// Disabled is true for an entry that is switched off. Nothing else of it but
 	// its names is then known.
 	Disabled bool
@@ -167,13 +170,16 @@ func (d *decoder) backends(doc *Document, f *file) {
 	for _, s := range f.MCPServers {
 		b := Backend{Name: s.key, Slug: s.slug, Disabled: s.disabled}
 		if !s.disabled {
-			c := d.credentialOf(s, &f.Credentials)
+			var c *credential
+			if !s.entry.isProcess {
+				c = d.credentialOf(s, &f.Credentials)
+			}
 			d.checkServer(s, c)
-			b.Options, b.Selection = d.options(s, f), s.entry.selection()
-			if !s.entry.isProcess && !d.bad(s.path) {
+			b.Options, b.Selection, b.CommandLine = d.options(s, f), s.entry.selection(), s.program.line
+			if !d.bad(s.path) {
 				d.located(s.value, s.path, s.mark, b.Options.Validate())
 			}
-			if c != nil && !s.entry.isProcess {
+			if c != nil {
 				c.use = true
 				b.Credential = c.key
 				used = append(used, c)

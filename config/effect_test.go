@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/recloser-mcp/recloser/auth"
+	"github.com/recloser-mcp/recloser/backend"
 	"github.com/recloser-mcp/recloser/catalog"
 	"github.com/recloser-mcp/recloser/config"
 )
@@ -83,6 +84,10 @@ var effects = map[string]effect{
 	"mcpServers.NAME.url":                   {"mcpServers: {a: {url: 'http://a.example/x?y=z'}}", options(func(b config.Backend) any { return b.Options.URL }), "http://a.example/x?y=z"},
 	"mcpServers.NAME.httpUrl":               {"mcpServers: {a: {httpUrl: 'http://a.example'}}", options(func(b config.Backend) any { return b.Options.URL }), "http://a.example"},
 	"mcpServers.NAME.serverUrl":             {"mcpServers: {a: {serverUrl: 'http://a.example'}}", options(func(b config.Backend) any { return b.Options.URL }), "http://a.example"},
+	"mcpServers.NAME.command":               {"mcpServers: {a: {command: npx}}", options(func(b config.Backend) any { return b.Options.Transport + " " + b.Options.Command }), "stdio npx"},
+	"mcpServers.NAME.args":                  {"mcpServers: {a: {command: npx, args: [-y, 1, 'a b']}}", options(func(b config.Backend) any { return strings.Join(b.Options.Args, "|") }), "-y|1|a b"},
+	"mcpServers.NAME.env":                   {"mcpServers: {a: {command: npx, env: {A: b, C: ''}}}", options(func(b config.Backend) any { return b.Options.Env }), "map[A:b C:]"},
+	"mcpServers.NAME.cwd":                   {"mcpServers: {a: {command: npx, cwd: /}}", options(func(b config.Backend) any { return b.Options.Cwd }), "/"},
 	"mcpServers.NAME.headers":               {entry("headers: {x-a: b}"), options(func(b config.Backend) any { return b.Options.Headers }), "map[X-A:b]"},
 	"mcpServers.NAME.auth":                  {entry("auth: {type: bearer, token: t}"), sent, "map[Authorization:Bearer t]"},
 	"mcpServers.NAME.authRetry.maxRetries":  {entry("authRetry: {maxRetries: 0}"), options(func(b config.Backend) any { return *b.Options.AuthRetry.MaxRetries }), "0"},
@@ -131,7 +136,8 @@ var effects = map[string]effect{
 // without effect on the document, by what they are.
 var checkedElsewhere = []string{
 	"$schema",                                           // for editors
-	"mcpServers.NAME.type", "mcpServers.NAME.transport", // one transport is served: TestSpellingsOfTheTransport
+	"mcpServers.NAME.type", "mcpServers.NAME.transport", // TestSpellingsOfTheTransport
+	"mcpServers.NAME.envFile",                                    // needs a file: TestEnvFile
 	"mcpServers.NAME.tls.caFile", "mcpServers.NAME.tls.certFile", // need files: TestTLSFiles
 	"mcpServers.NAME.tls.keyFile",
 }
@@ -172,6 +178,12 @@ func TestSpellingsOfTheTransport(t *testing.T) {
 	for _, key := range []string{"type", "transport"} {
 		for _, v := range []string{"http", "streamable-http", "streamableHttp", "streamable_http"} {
 			good(t, entry(key+": "+v), nil)
+		}
+		for _, v := range []string{"stdio", "local", "STDIO"} {
+			b := good(t, "mcpServers: {a: {command: npx, "+key+": "+v+"}}", nil).Backends[0]
+			if b.Options.Transport != backend.TransportStdio {
+				t.Errorf("%s: %s is %q", key, v, b.Options.Transport)
+			}
 		}
 		for _, v := range []string{"sse", "stdio", "websocket"} {
 			if _, _, problems := parse(t, entry(key+": "+v), nil); len(problems) != 1 || !strings.Contains(problems[0], "mcpServers.a."+key+": ") {

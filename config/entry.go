@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/recloser-mcp/recloser/backend"
 )
 
 // server is an entry of mcpServers with its place in the document.
@@ -14,6 +16,7 @@ type server struct {
 	slug     string
 	disabled bool
 	entry    entry
+	program  program
 }
 
 // serverSection is the map mcpServers in the order of the document, which is the
@@ -81,8 +84,7 @@ func (d *decoder) checkSlugs(servers serverSection) {
 	}
 }
 
-// ignored are keys of clients that mean nothing to a gateway, or to one that
-// starts no process, and why.
+// ignored are keys of clients that mean nothing to a gateway, and why.
 var ignored = map[string]string{
 	"autoApprove": "clients decide what needs approval",
 	"alwaysAllow": "clients decide what needs approval",
@@ -93,31 +95,16 @@ var ignored = map[string]string{
 	"icon":        "it is for the display of a client",
 	"gallery":     "it is for the client that installed the server",
 	"version":     "it is for the client that installed the server",
-	"args":        "no process is started",
-	"env":         "no process is started",
-	"envFile":     "no process is started",
-	"cwd":         "no process is started",
 }
 
 const (
-	onlyHTTP = "this version serves streamable HTTP backends"
-	leaveOut = "set disabled: true or remove the entry"
+	notServed = "this version serves streamable HTTP backends and processes"
+	leaveOut  = "set disabled: true or remove the entry"
 )
 
 func (e *entry) decodeKey(d *decoder, m *member, path string) bool {
-	if m.key == "command" {
-		switch {
-		case e.isProcess:
-		case e.hasURL:
-			d.add(m.mark, path, "is given beside "+e.urlKey, "keep one of the two")
-		default:
-			d.add(m.mark, path, "starts a process: "+onlyHTTP, leaveOut)
-		}
-		e.isProcess = true
-		return true
-	}
 	why, ok := ignored[m.key]
-	if ok && !e.isProcess {
+	if ok {
 		d.warn(m, path, e.who, why)
 	}
 	return ok
@@ -140,51 +127,57 @@ func (e *entry) prepare(d *decoder, n *node, path string) {
 		}
 	}
 	listOfTools(n)
-	// An entry for a process gets one problem, not one for each of its keys.
 	e.isProcess = false
+	command := n.get("command")
 	for _, k := range []string{"type", "transport"} {
 		m := n.get(k)
 		if m == nil || m.value.kind != scalar {
 			continue
 		}
-		if _, name := transportOf(m.value.text); name == "stdio" && !e.hasURL {
-			if c := n.get("command"); c != nil {
-				d.add(c.mark, join(path, "command"), "starts a process: "+onlyHTTP, leaveOut)
-			} else {
-				d.add(m.value.mark, join(path, k), quote(m.value)+" starts a process: "+onlyHTTP, leaveOut)
-			}
+		switch name := transportOf(m.value.text); {
+		case name == backend.TransportStdio && e.hasURL:
+			d.add(m.value.mark, join(path, k), quote(m.value)+" starts a process, and there is "+e.urlKey, "keep one of the two")
+		case name == backend.TransportStdio:
 			e.isProcess = true
-			return
+		case name != "" && command != nil && !e.hasURL:
+			d.add(m.value.mark, join(path, k), quote(m.value)+" needs a url, and there is a command", "remove it: a command is started")
+			e.isProcess = true
 		}
+	}
+	switch {
+	case command != nil && e.hasURL:
+		d.add(command.mark, join(path, "command"), "is given beside "+e.urlKey, "keep one of the two")
+	case command != nil:
+		e.isProcess = true
 	}
 }
 
-// transportOf reads a transport by any of its spellings.
-func transportOf(text string) (served bool, name string) {
+// transportOf reads a transport by any of its spellings; "" is none of them.
+func transportOf(text string) string {
 	switch strings.ToLower(strings.NewReplacer("-", "", "_", "").Replace(text)) {
 	case "http", "streamablehttp":
-		return true, "http"
+		return backend.TransportHTTP
 	case "sse":
-		return false, "sse"
+		return backend.TransportSSE
 	case "stdio", "local":
-		return false, "stdio"
+		return backend.TransportStdio
 	}
-	return false, ""
+	return ""
 }
 
 // checkType reports a transport that is not served.
 func (d *decoder) checkType(s *server, key, text string) {
 	m := s.value.get(key)
 	path := join(s.path, key)
-	if m == nil || s.entry.isProcess || d.bad(path) {
+	if m == nil || d.bad(path) {
 		return
 	}
-	switch served, name := transportOf(text); {
-	case served:
-	case name != "":
-		d.add(m.value.mark, path, fmt.Sprintf("%s is not served: %s", quote(m.value), onlyHTTP), leaveOut)
+	switch transportOf(text) {
+	case backend.TransportHTTP, backend.TransportStdio:
+	case backend.TransportSSE:
+		d.add(m.value.mark, path, fmt.Sprintf("%s is not served: %s", quote(m.value), notServed), leaveOut)
 	default:
-		d.add(m.value.mark, path, fmt.Sprintf("unknown type %s", quote(m.value)), suggestion(m.value.text, []string{"http", "streamable-http", "streamableHttp"}))
+		d.add(m.value.mark, path, fmt.Sprintf("unknown type %s", quote(m.value)), suggestion(m.value.text, []string{"http", "streamable-http", "streamableHttp", "stdio"}))
 	}
 }
 

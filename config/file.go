@@ -37,8 +37,8 @@ type Limits struct {
 	ResponseBytes Size `yaml:"responseBytes"`
 	// Sessions is the number of client sessions open at once. Default 10000.
 	Sessions int `yaml:"sessions"`
-	// InFlightPerBackend is the number of requests at one backend at once.
-	// Default 1024.
+	// InFlightPerBackend is the number of requests at one backend at once, and of
+	// processes of one. Default 1024.
 	InFlightPerBackend int `yaml:"inFlightPerBackend"`
 }
 
@@ -105,6 +105,11 @@ type entry struct {
 	ServerURL string        `yaml:"serverUrl"` // Windsurf
 	Type      string        `yaml:"type"`
 	Transport string        `yaml:"transport"` // another name of type
+	Command   kept          `yaml:"command"`
+	Args      kept          `yaml:"args"`
+	Env       kept          `yaml:"env"`
+	EnvFile   kept          `yaml:"envFile"`
+	Cwd       kept          `yaml:"cwd"`
 	Headers   headerList    `yaml:"headers"`
 	Auth      authSection   `yaml:"auth"`
 	Timeout   clientTimeout `yaml:"timeout"`
@@ -117,7 +122,7 @@ type entry struct {
 	who       string // its name in the document
 	hasURL    bool
 	urlKey    string // under which of its names the URL stands
-	isProcess bool   // and therefore not served
+	isProcess bool   // it is started, not called at a URL
 }
 
 // elsewhere are keys under which other programs keep their servers.

@@ -1,13 +1,14 @@
 package config_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	diff "github.com/google/go-cmp/cmp"
 
 	"github.com/recloser-mcp/recloser/config"
 )
@@ -43,7 +44,7 @@ func TestFiles(t *testing.T) {
 			} else {
 				for _, s := range doc.Backends {
 					fmt.Fprintf(&b, "serves: %s as %s at %s headers %v credential %q disabled %v\n",
-						s.Name, s.Slug, s.Options.URL, s.Options.Headers, s.Credential, s.Disabled)
+						s.Name, s.Slug, cmp.Or(s.Options.URL, s.CommandLine), s.Options.Headers, s.Credential, s.Disabled)
 				}
 			}
 			got := strings.ReplaceAll(b.String(), here, "DIR")
@@ -61,8 +62,8 @@ func TestFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Errorf("output (-want +got):\n%s", diff)
+			if d := diff.Diff(string(want), got); d != "" {
+				t.Errorf("output (-want +got):\n%s", d)
 			}
 		})
 	}

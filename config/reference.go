@@ -36,11 +36,16 @@ var gatewayKeys = []Key{
 }
 
 var serverKeys = []Key{
-	{"mcpServers.NAME.url", "URL", "", "The MCP endpoint of the backend, required. `httpUrl` and `serverUrl` are the same key. Credentials do not belong into it."},
+	{"mcpServers.NAME.url", "URL", "", "The MCP endpoint of the backend. It or `command` is required. `httpUrl` and `serverUrl` are the same key. Credentials do not belong into it."},
 	{"mcpServers.NAME.httpUrl", "URL", "", "Another name of `url`."},
 	{"mcpServers.NAME.serverUrl", "URL", "", "Another name of `url`."},
-	{"mcpServers.NAME.type", "`http`, `streamable-http` or `streamableHttp`", "http", "The transport. Other transports are refused."},
-	{"mcpServers.NAME.transport", "as `type`", "http", "Another name of `type`."},
+	{"mcpServers.NAME.command", "text", "", "The program of a backend that speaks over its standard streams. It is started without a shell and found in the PATH, that of `env` if it has one; a relative path starts at `cwd`, else at the document's folder. It has a process for each client session, or one with `isolation: shared` or when it speaks revision 2026-07-28. A process that ends is started again by the next request."},
+	{"mcpServers.NAME.args", "list of texts", "", "Its arguments. Variables in them, and what looks like a secret, are not shown."},
+	{"mcpServers.NAME.env", "map of texts", "", "Variables of its environment, which has little else: HOME, LOGNAME, PATH, SHELL, TERM, USER, TMPDIR, TZ, LANG and LC_*. They are never shown, and lines on its stderr that repeat one are not, either."},
+	{"mcpServers.NAME.envFile", "path", "", "A file of lines NAME=VALUE for its environment; `env` goes first."},
+	{"mcpServers.NAME.cwd", "path", "", "The folder it runs in. Without it that of the gateway."},
+	{"mcpServers.NAME.type", "`http`, `streamable-http`, `streamableHttp` or `stdio`", "", "The transport: `http` for a URL, `stdio` for a command. Other transports are refused."},
+	{"mcpServers.NAME.transport", "as `type`", "", "Another name of `type`."},
 	{"mcpServers.NAME.headers", "map of texts", "", "Headers sent with every request. One that is named like a secret (Authorization, Cookie, or with key, token, secret, password in its name) or takes its value from a variable or file is a credential: it is never shown, and refusals of it are recovered from. Beside `auth` of another type than `header`, a header with a secret's name is refused, and one that merely has a variable in it is sent as it is."},
 	{"mcpServers.NAME.auth", "mapping", "", "The credential: a `type` with its settings, or `use`. See below."},
 	{"mcpServers.NAME.authRetry.maxRetries", "0 to 3", "3", "Sends of a call after the first one was refused."},
@@ -107,7 +112,7 @@ var tuningKeys = []Key{
 	{"limits.requestBytes", "size", "8MiB", "Bounds a client's request."},
 	{"limits.responseBytes", "size", "100MiB", "Bounds a backend's answer."},
 	{"limits.sessions", "number", "10000", "Client sessions open at once."},
-	{"limits.inFlightPerBackend", "number", "1024", "Requests at one backend at once."},
+	{"limits.inFlightPerBackend", "number", "1024", "Requests at one backend at once, and processes of one."},
 	{"drainTimeout", "duration", "30s", "How long calls in flight may take when the gateway stops."},
 	{"log.level", "`debug`, `info`, `warn` or `error`", "info", "What is logged."},
 	{"log.format", "`auto`, `text` or `json`", "auto", "`auto` is text on a terminal and JSON elsewhere."},
@@ -188,7 +193,7 @@ Keys of clients that have no effect here are accepted with one warning each:
 `
 
 const pageAuth = `
-An entry that starts a process (` + "`command`" + `), or one of type ` + "`sse`" + `, is refused unless it is disabled.
+An entry of type ` + "`sse`" + ` is refused unless it is disabled. In the entry of a process the keys of a URL are mistakes (` + "`auth`, `headers`, `passthroughHeaders`, `authRetry`, `tls`, `proxy`, `allowInsecure`, `timeouts.connect`" + `): what it needs is given with ` + "`env`" + `. In an entry with a URL the keys of a process are accepted with a warning.
 
 ## Credentials: ` + "`mcpServers.NAME.auth` and `credentials.NAME`" + `
 

@@ -16,11 +16,16 @@ import (
 // checkServer checks one entry of mcpServers beyond its credential.
 func (d *decoder) checkServer(s *server, c *credential) {
 	e := &s.entry
-	if e.isProcess {
-		return
-	}
 	d.checkType(s, "type", e.Type)
 	d.checkType(s, "transport", e.Transport)
+	if e.Timeout > 0 && e.Timeouts.Idle != nil {
+		d.add(s.value.get("timeout").mark, join(s.path, "timeout"), "is given beside timeouts.idle", "remove it")
+	}
+	if e.isProcess {
+		d.checkProgram(s)
+		return
+	}
+	d.unused(s)
 	u := d.checkEndpoint(s)
 	if u != nil && c != nil && c.typ != "unauthenticated" && !private(u) && !e.AllowInsecure {
 		d.add(s.value.get(e.urlKey).value.mark, join(s.path, e.urlKey),
@@ -28,9 +33,6 @@ func (d *decoder) checkServer(s *server, c *credential) {
 	}
 	d.validate(section(s.value, "authRetry"), join(s.path, "authRetry"), s.mark, e.AuthRetry)
 	d.noZeros(section(s.value, "timeouts"), join(s.path, "timeouts"), reflect.ValueOf(e.Timeouts))
-	if e.Timeout > 0 && e.Timeouts.Idle != nil {
-		d.add(s.value.get("timeout").mark, join(s.path, "timeout"), "is given beside timeouts.idle", "remove it")
-	}
 	if m := s.value.get("proxy"); m != nil && !d.bad(join(s.path, "proxy")) {
 		d.checkProxy(m.value, join(s.path, "proxy"), e.Proxy)
 	}
@@ -44,9 +46,8 @@ func (d *decoder) checkServer(s *server, c *credential) {
 func (d *decoder) checkEndpoint(s *server) *url.URL {
 	e := &s.entry
 	if !e.hasURL {
-		// A process or an unknown transport has been reported already.
-		if s.value.get("command") == nil && !d.bad(join(s.path, "type")) && !d.bad(join(s.path, "transport")) {
-			d.add(s.mark, s.path, "has no url", "give the address of its MCP endpoint, url: https://host/path")
+		if !d.bad(join(s.path, "type")) && !d.bad(join(s.path, "transport")) { // else that has been reported
+			d.add(s.mark, s.path, "has neither url nor command", "give the address of its MCP endpoint, url: https://host/path, or the program to start, command: npx")
 		}
 		return nil
 	}
@@ -172,6 +173,9 @@ func (d *decoder) options(s *server, f *file) backend.Options {
 			}
 			o.Headers[h.canonical] = h.text
 		}
+	}
+	if e.isProcess {
+		s.program.options(&o)
 	}
 	if e.Timeout > 0 {
 		idle := time.Duration(e.Timeout)
