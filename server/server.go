@@ -69,8 +69,9 @@ type Server struct {
 
 // served is one backend in service.
 type served struct {
-	name   string
-	client *backend.Client
+	name    string
+	command string // of a process, as it may be shown
+	client  *backend.Client
 }
 
 // New makes a server from a document and opens its listeners. Nothing is sent to
@@ -156,6 +157,7 @@ func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegist
 		sources[c.Key] = src
 		s.onClose(func(context.Context) { src.Close() })
 	}
+	s.onClose(func(context.Context) { s.closeClients() })
 	var listed []catalog.Backend
 	var probed []health.Backend
 	for _, b := range doc.Backends {
@@ -166,12 +168,11 @@ func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegist
 		opts := b.Options
 		opts.Auth, opts.Trace, opts.Logger = sources[b.Credential], tr, s.log
 		opts.ClientInfo = backend.ClientInfo{Name: "recloser", Version: s.version}
-		c, err := backend.NewHTTPBackendClient(registry, opts)
+		c, err := client(registry, opts)
 		if err != nil {
 			return err
 		}
-		s.onClose(func(context.Context) { _ = c.Close() })
-		s.backends = append(s.backends, &served{name: b.Name, client: c})
+		s.backends = append(s.backends, &served{name: b.Name, command: b.CommandLine, client: c})
 		listed = append(listed, catalog.Backend{Name: b.Name, Slug: b.Slug, Client: c, Scrub: c.Scrub, Selection: b.Selection})
 		probed = append(probed, health.Backend{Name: b.Name, Probe: c.Probe})
 	}
@@ -179,6 +180,22 @@ func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegist
 	s.catalog = catalog.New(doc.Catalog, listed)
 	s.monitor = health.New(doc.Health, probed, s.probed)
 	return nil
+}
+
+func client(registry *auth.OutgoingAuthRegistry, o backend.Options) (*backend.Client, error) {
+	if o.Transport == backend.TransportStdio {
+		return backend.NewStdioBackendClient(o)
+	}
+	return backend.NewHTTPBackendClient(registry, o)
+}
+
+// closeClients closes all clients at once: each may have to wait for processes.
+func (s *Server) closeClients() {
+	var wg sync.WaitGroup
+	for _, b := range s.backends {
+		wg.Go(func() { _ = b.client.Close() })
+	}
+	wg.Wait()
 }
 
 // front makes the MCP listener's handler.

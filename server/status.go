@@ -76,6 +76,7 @@ func (s *Server) facts(b *served, now time.Time) status.Facts {
 			Latency:  status.Latency{P50: status.Duration(f.Latency.P50), P95: status.Duration(f.Latency.P95)},
 		},
 	}
+	out.Process = processOf(b, f.Process)
 	if f.LastError != nil {
 		out.LastFailure = &status.Failure{At: f.ErrorAt, Reason: status.Reason(f.LastError.Kind.Reason()), Status: f.LastError.Status}
 	}
@@ -132,6 +133,17 @@ func credentialOf(f auth.Facts) status.Credential {
 		c.LastRenewal = &status.Renewal{At: f.LastRenewal.At, Outcome: renewalOutcomes[f.LastRenewal.Outcome]}
 	}
 	return c
+}
+
+func processOf(b *served, p *backend.ProcessFacts) *status.Process {
+	if p == nil {
+		return nil
+	}
+	out := &status.Process{Command: b.command, PID: p.PID, Running: p.Running, Restarts: p.Restarts}
+	if e := p.LastExit; e != nil {
+		out.LastExit = &status.Exit{At: e.At, PID: e.PID, Status: e.Status, Lived: status.Duration(e.Lived), Stderr: e.Stderr, NextStart: e.Next}
+	}
+	return out
 }
 
 var renewalOutcomes = map[auth.Outcome]status.RenewalOutcome{

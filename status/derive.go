@@ -115,6 +115,9 @@ func Derive(f Facts) Backend {
 	if evidence := v.evidence(&f); evidence != "" {
 		b.Message += " " + evidence
 	}
+	if v.reason == ReasonProcessExited && f.Process != nil {
+		b.Fix = f.Process.fix() + " " + b.Fix
+	}
 	switch p := f.Previous; {
 	case p != nil && p.Status == b.Status && p.Reason == b.Reason && !p.Since.IsZero():
 		b.Since = p.Since
@@ -261,6 +264,9 @@ func (j judgement) evidence(f *Facts) string {
 			add("Its challenge is %s.", c)
 		}
 	}
+	if j.reason == ReasonProcessExited && f.Process != nil && f.Process.LastExit != nil {
+		add("%s", f.Process.LastExit.evidence(f.Now))
+	}
 	if j.status == BackendStatusUnavailable {
 		if l := f.LastFailure; l != nil && l.Reason == j.reason && l.Status != 0 {
 			add("Its last answer was HTTP %d.", l.Status)
@@ -280,6 +286,28 @@ func (j judgement) evidence(f *Facts) string {
 		}
 	}
 	return strings.Join(parts, " ")
+}
+
+// evidence says how the process ended, and when it is started again if that is
+// not at once.
+func (e *Exit) evidence(now time.Time) string {
+	text := fmt.Sprintf("It ended after %s: %s.", e.Lived, oneLine(e.Status, 100))
+	if e.PID == 0 {
+		text = fmt.Sprintf("It could not be started: %s.", oneLine(e.Status, 100))
+	}
+	if e.NextStart.After(now) {
+		text += fmt.Sprintf(" It ends again and again and is not started before %s.", e.NextStart.UTC().Format(time.RFC3339))
+	}
+	return text
+}
+
+// fix names the command and what it said last.
+func (p *Process) fix() string {
+	text := "Its command is: " + oneLine(p.Command, 300)
+	if e := p.LastExit; e != nil && len(e.Stderr) > 0 {
+		text += fmt.Sprintf("; the last line that it printed: %q", oneLine(e.Stderr[len(e.Stderr)-1], 200))
+	}
+	return text + "."
 }
 
 func sequences(n int) string {

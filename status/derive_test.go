@@ -150,6 +150,31 @@ func TestDerive(t *testing.T) {
 	}
 }
 
+// A process that ended is described by what it said itself.
+func TestProcessExitedNamesCommandAndLastLine(t *testing.T) {
+	f := healthy(never, failed(status.ReasonProcessExited, 0, 0), func(f *status.Facts) {
+		f.Process = &status.Process{Command: "npx -y server ${TOKEN}", LastExit: &status.Exit{At: ago(0), PID: 7, Status: "exit status 3",
+			Lived: status.Duration(120 * time.Millisecond), Stderr: []string{"starting", "no file: \x1b[31mdata.db"}, NextStart: now.Add(5 * time.Second)}}
+	})
+	b := status.Derive(f)
+	if b.Status != status.BackendStatusUnavailable || b.Reason != status.ReasonProcessExited {
+		t.Errorf("is %s / %s", b.Status, b.Reason)
+	}
+	const message = "The process of weather has ended. It ended after 120ms: exit status 3. It ends again and again and is not started before 2026-03-04T05:06:12Z."
+	const fix = `Its command is: npx -y server ${TOKEN}; the last line that it printed: "no file: [31mdata.db".`
+	if b.Message != message || !strings.HasPrefix(b.Fix, fix) {
+		t.Errorf("message %q\nfix %q", b.Message, b.Fix)
+	}
+	f.Process.LastExit = &status.Exit{Status: "there is no such program"}
+	if b := status.Derive(f); !strings.Contains(b.Message, "It could not be started: there is no such program.") {
+		t.Errorf("message %q", b.Message)
+	}
+	f.Process.LastExit = nil
+	if b := status.Derive(f); !strings.HasPrefix(b.Fix, "Its command is: npx -y server ${TOKEN}. Run") {
+		t.Errorf("fix %q", b.Fix)
+	}
+}
+
 func TestDeriveKeepsTheFacts(t *testing.T) {
 	f := healthy()
 	f.Backend = status.Backend{

@@ -124,8 +124,8 @@ var explanations = []Explanation{{
 }, {
 	Reason: ReasonProcessExited,
 	Cause:  "The process of NAME has ended.",
-	Did:    "It is started again for the next request.",
-	Do:     "Run the command of mcpServers.NAME by hand and read what it prints.",
+	Did:    "What was in flight has failed and was not sent again. It is started again for the next request, ever more seldom while it ends without having answered.",
+	Do:     "Run the command of mcpServers.NAME by hand and read what it prints; check mcpServers.NAME.env and mcpServers.NAME.cwd, as a process gets little else of the gateway's environment.",
 }, {
 	Reason: ReasonDisabled,
 	Cause:  "NAME is disabled in the configuration.",

@@ -85,6 +85,7 @@ type Backend struct {
 	Prompts       int        `json:"prompts"`
 	InFlight      int        `json:"inFlight"`
 	Latency       Latency    `json:"latency"`
+	Process       *Process   `json:"process,omitempty"` // of a backend that is a program
 }
 
 // Lists is true when the backend's catalogue holds anything.
@@ -237,6 +238,25 @@ func oneLine(s string, limit int) string {
 		s = s[:limit] + "..."
 	}
 	return s
+}
+
+// Process is what is known of the processes of a backend that is a program.
+type Process struct {
+	Command  string `json:"command"`       // as it is configured, without secrets
+	PID      int    `json:"pid,omitempty"` // of the process that has run for the longest time
+	Running  int    `json:"running"`
+	Restarts uint64 `json:"restarts"`           // started in place of one that ended by itself
+	LastExit *Exit  `json:"lastExit,omitempty"` // of one that ended by itself
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	At        time.Time `json:"at"`
+	PID       int       `json:"pid,omitempty"` // left out: it could not be started
+	Status    string    `json:"status"`        // "exit status 1", "signal: killed"
+	Lived     Duration  `json:"lived"`
+	Stderr    []string  `json:"stderr,omitempty"` // the last lines that it wrote there, without secrets
+	NextStart time.Time `json:"nextStart,omitzero"`
 }
 
 // Counters count the calls to a backend since the gateway started.

@@ -26,6 +26,8 @@ func TestStatusJSON(t *testing.T) {
 			Counters:   status.Counters{Calls: 10, SavedByRenewal: 1, Exhausted: 5, Refused: 20},
 			Tools:      3, Resources: 2, Prompts: 1, InFlight: 4,
 			Latency: status.Latency{P50: status.Duration(12345 * time.Microsecond), P95: status.Duration(1500 * time.Millisecond)},
+			Process: &status.Process{Command: "npx server", PID: 7, Running: 1, Restarts: 2, LastExit: &status.Exit{At: at(5), PID: 6, Status: "exit status 1",
+				Lived: status.Duration(time.Second), Stderr: []string{"no"}, NextStart: at(6)}},
 		}, {
 			Name: "clock", Status: status.BackendStatusUnknown, Reason: status.ReasonConnecting,
 		}},
@@ -91,6 +93,22 @@ func TestStatusJSON(t *testing.T) {
    "latency": {
     "p50": "12.3ms",
     "p95": "1.5s"
+   },
+   "process": {
+    "command": "npx server",
+    "pid": 7,
+    "running": 1,
+    "restarts": 2,
+    "lastExit": {
+     "at": "2026-01-02T03:04:05Z",
+     "pid": 6,
+     "status": "exit status 1",
+     "lived": "1s",
+     "stderr": [
+      "no"
+     ],
+     "nextStart": "2026-01-02T03:04:06Z"
+    }
    }
   },
   {

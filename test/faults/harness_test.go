@@ -40,6 +40,7 @@ var strayLog = &buffer{}
 var artifacts *leak.Artifacts
 
 func TestMain(m *testing.M) {
+	programs.Main()
 	var err error
 	if artifacts, err = leak.Open("faults"); err != nil {
 		panic(err)
@@ -193,13 +194,16 @@ func (g *gateway) get(path string) string {
 	return string(b)
 }
 
-// client connects the official SDK.
-func (g *gateway) client() *mcp.ClientSession {
+// client connects the official SDK, which speaks the newest revision.
+func (g *gateway) client() *mcp.ClientSession { return g.clientOf("") }
+
+// clientOf connects the official SDK at a revision.
+func (g *gateway) clientOf(revision string) *mcp.ClientSession {
 	g.t.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: 256}
 	c := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	s, err := c.Connect(g.t.Context(), &mcp.StreamableClientTransport{Endpoint: "http://" + g.Addr() + "/mcp",
-		HTTPClient: &http.Client{Transport: transport}, MaxRetries: -1}, nil)
+		HTTPClient: &http.Client{Transport: transport}, MaxRetries: -1}, &mcp.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
 		g.t.Fatal(err)
 	}
