@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -37,15 +35,15 @@ type child struct {
 	proven  atomic.Bool // it has answered more than a handshake
 	exit    *ExitError  // how it ended, once gone is closed
 
-	// Guarded by the lock of the edge.
-	id     string      // of its session
-	refuse bool        // it did not know server/discover
-	expiry *time.Timer // of a session that was not confirmed
+	refuse bool // it did not know server/discover; guarded by the edge
 }
 
 // launchChild starts a process. The caller holds the lock of the edge.
 func (s *stdio) launchChild() (*child, error) {
-	if s.launcher.full(s.o.Limits.InFlight) {
+	switch {
+	case s.shut:
+		return nil, errEnded
+	case s.launcher.full(s.o.Limits.InFlight):
 		return nil, errTooManyProcesses
 	}
 	p, err := s.launcher.launch()
@@ -65,6 +63,39 @@ func (s *stdio) launchChild() (*child, error) {
 	s.children[c] = struct{}{}
 	s.work.Go(c.supervise)
 	return c, nil
+}
+
+func (c *child) channel() *mux { return c.mux }
+
+func (c *child) ending() bool {
+	select {
+	case <-c.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// cause waits for the end of a process that could not be written to, which says
+// why.
+func (c *child) cause(ctx context.Context, err error) error {
+	if errors.Is(err, errNotWritten) && c.await(ctx, exitTime+termTime+killTime) {
+		return &unsentError{c.exit}
+	}
+	return err
+}
+
+// await waits for a process to end. It reports whether it did within d.
+func (c *child) await(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-c.gone:
+		return true
+	case <-t.C:
+	case <-ctx.Done():
+	}
+	return false
 }
 
 // send implements link.
@@ -197,7 +228,4 @@ func readLine(in *bufio.Reader, limit int) (line, tail []byte, err error) {
 	}
 }
 
-var (
-	errTooManyProcesses = errors.New("as many processes run as may")
-	errEnded            = fmt.Errorf("the process was ended: %w", io.ErrClosedPipe)
-)
+var errTooManyProcesses = errors.New("as many processes run as may")

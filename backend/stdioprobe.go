@@ -4,8 +4,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/recloser-mcp/recloser/wire"
+)
+
+const (
+	probeTime = 5 * time.Second // for server/discover, which elder servers may ignore
+	standTime = time.Second     // that a process must live to count as one that runs
 )
 
 // probe asks a server for its revision (basic/transports/stdio, "Backward
@@ -15,7 +21,7 @@ import (
 func (s *stdio) probe(req *http.Request, msg []byte, e *wire.Envelope) (*http.Response, error) {
 	c, err := s.shared()
 	if err != nil {
-		return nil, &unsentError{err}
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(req.Context(), probeTime)
 	defer cancel()
@@ -25,9 +31,9 @@ func (s *stdio) probe(req *http.Request, msg []byte, e *wire.Envelope) (*http.Re
 	exit, ended := errors.AsType[*ExitError](err)
 	switch {
 	case err == nil && answered:
-		s.mu.Lock()
+		s.procs.Lock()
 		s.modern = true
-		s.mu.Unlock()
+		s.procs.Unlock()
 		return resp, nil
 	case req.Context().Err() != nil:
 		return nil, err
@@ -38,9 +44,9 @@ func (s *stdio) probe(req *http.Request, msg []byte, e *wire.Envelope) (*http.Re
 	case err != nil && !errors.Is(err, context.DeadlineExceeded):
 		return nil, err
 	}
-	s.mu.Lock()
+	s.procs.Lock()
 	c.refuse = true
-	s.mu.Unlock()
+	s.procs.Unlock()
 	if err == nil && resp != nil {
 		return resp, nil
 	}
@@ -54,7 +60,7 @@ func (s *stdio) probe(req *http.Request, msg []byte, e *wire.Envelope) (*http.Re
 func (s *stdio) second(ctx context.Context, exit *ExitError) (*child, error) {
 	c, err := s.shared()
 	if err != nil {
-		return nil, &unsentError{err}
+		return nil, err
 	}
 	if c.await(ctx, standTime) {
 		return nil, exit
