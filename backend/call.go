@@ -346,6 +346,11 @@ func (cl *call) broken(err error) *Error {
 	default:
 		err = withoutEcho(err, cl.credential)
 	}
+	if odd, ok := errors.AsType[*misfit](err); ok {
+		e := cl.error(kind, nil)
+		e.Detail = odd.detail
+		return e
+	}
 	if kind == KindProtocolError {
 		return cl.stopped(err)
 	}

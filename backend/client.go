@@ -62,7 +62,7 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: url: %w", o.Name, err)
 	}
-	edge, err := newEdge(o)
+	pool, err := newEdge(o)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", o.Name, err)
 	}
@@ -75,6 +75,10 @@ func NewHTTPBackendClient(registry *auth.OutgoingAuthRegistry, o Options) (*Clie
 			made.Close()
 		}
 		return nil, fmt.Errorf("backend %s: its credential would go over plain http to %s: use https, or set allowInsecure", o.Name, u.Host)
+	}
+	var edge http.RoundTripper = pool
+	if o.transport() == TransportSSE {
+		edge = newLegacySSE(o, u, pool)
 	}
 	return newClient(o, u, edge, source, made), nil
 }

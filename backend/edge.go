@@ -183,7 +183,7 @@ func connectionKind(err error) Kind {
 		return KindNoCapacity
 	case errors.Is(err, errEnded):
 		return KindClosed
-	case errors.Is(err, wire.ErrInvalid), errors.Is(err, wire.ErrTooLarge):
+	case errors.As(err, new(*misfit)), errors.Is(err, wire.ErrInvalid), errors.Is(err, wire.ErrTooLarge):
 		return KindProtocolError
 	case errors.As(err, &handshake), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
 		return KindTLSFailed

@@ -235,6 +235,13 @@ func (m *mux) fail(err error) {
 	}
 }
 
+// over returns why everything has ended, nil while it has not.
+func (m *mux) over() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
 // respond makes an answer that is complete.
 func respond(req *http.Request, status int, typ string, body []byte) *http.Response {
 	resp := response(req, status, typ)

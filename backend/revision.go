@@ -29,6 +29,9 @@ func (c *Client) era(cl *call, a attempt) (r wire.Revision, v guard.Verdict, ok 
 	if r := c.revision.Load(); r != nil {
 		return *r, guard.Accepted, true
 	}
+	if c.o.transport() == TransportSSE {
+		return elder, guard.Accepted, true // it has no other
+	}
 	leave := c.gate.pass(cl.ctx, cl.alone(a))
 	if leave == nil {
 		leave = func() {}

@@ -75,10 +75,11 @@ func (s *sessions) RoundTrip(req *http.Request) (*http.Response, error) {
 	case err != nil || e.Kind == wire.Batch:
 		return respond(req, http.StatusBadRequest, "", nil), nil
 	case p != nil:
+		resp, err := p.orLost(req)(p.channel().post(req, msg, &e, nil))
 		if e.Method == wire.NoteInitialized {
-			s.confirmed(p)
+			s.confirm(p, err == nil && resp.StatusCode/100 == 2)
 		}
-		return p.orLost(req)(p.channel().post(req, msg, &e, nil))
+		return resp, err
 	case e.Method == wire.MethodInitialize && e.Kind == wire.Request:
 		return s.initialize(req, msg, &e)
 	case !statelessRequest(req):
@@ -143,7 +144,13 @@ func (s *sessions) opened(p peer, id string) bool {
 	return true
 }
 
-func (s *sessions) confirmed(p *session) {
+// confirm ends the handshake of a session. One that is refused then is given up:
+// its opener begins again.
+func (s *sessions) confirm(p *session, ok bool) {
+	if !ok {
+		p.end(errEnded)
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	p.expiry.Stop()

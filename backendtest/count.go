@@ -61,11 +61,13 @@ type counts struct {
 
 	changed chan struct{}
 	told    func(report) // in a process of its own: tells the test; else nil
+
+	streamed bool // a standing stream is a session
 }
 
-func newCounts() *counts {
+func newCounts(cfg *config) *counts {
 	return &counts{
-		requests: map[string]int{}, refused: map[string]int{}, byCred: map[string]int{},
+		streamed: cfg.legacySSE, requests: map[string]int{}, refused: map[string]int{}, byCred: map[string]int{},
 		executed: map[string]int{}, last: map[string]*entry{},
 		live: map[string]bool{}, dropped: map[string]bool{}, changed: make(chan struct{}),
 		subscribed: map[string]map[any]bool{}, subscribes: map[string]int{},
@@ -122,6 +124,9 @@ func (c *counts) answered(x *entry, m *Message, status int, session string) {
 	case accepted && !takesPlace(m):
 		x.stream = true
 		c.streams++
+		if c.streamed {
+			c.opened++
+		}
 	case status == http.StatusUnauthorized || status == http.StatusForbidden:
 		c.refused[m.Method]++
 	case accepted && m.Method == "initialize" && session != "":
@@ -153,6 +158,9 @@ func (c *counts) end(x *entry) {
 	if x.stream {
 		x.stream = false
 		c.streams--
+		if c.streamed {
+			c.closed++
+		}
 	}
 	c.touch()
 }

@@ -18,6 +18,7 @@ type mcpGo struct {
 	s    *Server
 	mcp  *server.MCPServer
 	http *server.StreamableHTTPServer
+	sse  *server.SSEServer // in its place, if not nil
 
 	mu       sync.Mutex
 	standing map[string]*tally // what was written to the standing streams, by session
@@ -60,6 +61,9 @@ func newMCPGo(s *Server) *mcpGo {
 	for _, p := range cfg.prompts {
 		e.addPrompt(p)
 	}
+	if cfg.legacySSE {
+		e.sse = e.newLegacy()
+	}
 	e.http = server.NewStreamableHTTPServer(e.mcp,
 		// The default manager accepts any well-formed session id; a server that
 		// forgets none would never answer 404.
@@ -73,6 +77,10 @@ func newMCPGo(s *Server) *mcpGo {
 type eventsKey struct{}
 
 func (e *mcpGo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if e.sse != nil {
+		e.sse.ServeHTTP(w, r)
+		return
+	}
 	events := &eventWriter{ResponseWriter: w, own: newTally(), standing: e.standingOf(r.Header.Get("Mcp-Session-Id"))}
 	if r.Method == http.MethodGet {
 		events.own = events.standing
@@ -149,10 +157,10 @@ func (e *mcpGo) notifying(ctx context.Context, req mcp.CallToolRequest) context.
 	}
 	return context.WithValue(ctx, progressKey{}, progressFunc(
 		func(ctx context.Context, done, total float64, text string) error {
-			events, ok := ctx.Value(eventsKey{}).(*eventWriter)
-			if token == nil || !ok {
+			if token == nil {
 				return nil
 			}
+			events, _ := ctx.Value(eventsKey{}).(*eventWriter)
 			return events.after(ctx, func() error {
 				return e.mcp.SendNotificationToClient(ctx, "notifications/progress", map[string]any{
 					"progressToken": token, "progress": done, "total": total, "message": text,
@@ -226,4 +234,9 @@ func (e *mcpGo) endSession(id string) {
 	e.http.ServeHTTP(newDiscard(), r)
 }
 
-func (e *mcpGo) close() { e.http.CloseSessions(context.Background()) }
+func (e *mcpGo) close() {
+	if e.sse != nil {
+		e.sse.CloseSessions()
+	}
+	e.http.CloseSessions(context.Background())
+}

@@ -72,6 +72,11 @@ func newOfficial(s *Server) *official {
 	for _, p := range cfg.prompts {
 		e.addPrompt(p)
 	}
+	if cfg.legacySSE {
+		e.stateful = e.newLegacy()
+		e.stateless = e.stateful
+		return e
+	}
 	server := func(*http.Request) *mcp.Server { return e.mcp }
 	// The request's end is the call's end only where the revision says so; the
 	// SDK knows which.

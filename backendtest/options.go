@@ -26,6 +26,7 @@ type config struct {
 	down      bool
 	mcpGo     bool
 	json      bool
+	legacySSE bool
 	pageSize  int
 	revisions []string
 	legacy    LegacyAnswer

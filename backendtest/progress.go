@@ -41,8 +41,12 @@ func (e *eventWriter) Write(p []byte) (int, error) {
 // Flush implements http.Flusher.
 func (e *eventWriter) Flush() { _ = http.NewResponseController(e.ResponseWriter).Flush() }
 
-// after runs send and waits for a write that follows it.
+// after runs send and waits for a write that follows it. Nil, as there is over
+// legacy SSE, leaves the order to the SDK.
 func (e *eventWriter) after(ctx context.Context, send func() error) error {
+	if e == nil {
+		return send()
+	}
 	own, _ := e.own.count()
 	standing, _ := e.standing.count()
 	if err := send(); err != nil {

@@ -75,13 +75,16 @@ func StartServer(opts ...Option) (*Server, error) {
 		return nil, err
 	}
 	s.URL = scheme + s.Addr() + "/mcp"
+	if cfg.legacySSE {
+		s.URL = scheme + s.Addr() + "/sse"
+	}
 	return s, nil
 }
 
 // newServer makes a server that listens nowhere.
 func newServer(cfg *config) *Server {
 	s := &Server{
-		cfg: cfg, counts: newCounts(), faults: &faults{}, policy: newPolicy(cfg),
+		cfg: cfg, counts: newCounts(cfg), faults: &faults{}, policy: newPolicy(cfg),
 		gate:      gate{revisions: cfg.revisions, legacy: cfg.legacy, mcpGo: cfg.mcpGo},
 		listening: map[string]map[*entry]context.CancelFunc{}, texts: map[string]string{}, lines: map[*Server]struct{}{},
 	}
@@ -201,6 +204,10 @@ func (s *Server) EndStreams() {
 // DropSessions forgets all sessions, as a restarted server does: requests that
 // name them get 404, their standing streams end.
 func (s *Server) DropSessions() {
+	if s.cfg.legacySSE {
+		s.EndStreams() // a session is its stream
+		return
+	}
 	for _, id := range s.counts.liveSessions() {
 		s.drop(id)
 	}
@@ -209,6 +216,10 @@ func (s *Server) DropSessions() {
 // drop makes a session unknown. The SDK ends it in its own time: it waits for
 // calls that the session still runs.
 func (s *Server) drop(id string) {
+	if s.cfg.legacySSE {
+		s.EndStreams()
+		return
+	}
 	s.counts.drop(id)
 	s.mu.Lock()
 	for _, end := range s.listening[id] {
@@ -227,6 +238,9 @@ func (s *Server) count(w http.ResponseWriter, r *http.Request) {
 		return
 	case err != nil:
 		panic(http.ErrAbortHandler) // the client left while it was sending
+	}
+	if s.cfg.legacySSE {
+		m.Session = legacySession(r)
 	}
 	x := s.counts.begin(r, m)
 	ctx, cancel := s.host.bound(context.WithValue(r.Context(), messageKey{}, m))
