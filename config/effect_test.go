@@ -185,7 +185,13 @@ func TestSpellingsOfTheTransport(t *testing.T) {
 				t.Errorf("%s: %s is %q", key, v, b.Options.Transport)
 			}
 		}
-		for _, v := range []string{"sse", "stdio", "websocket"} {
+		for _, v := range []string{"sse", "SSE"} {
+			b := good(t, entry(key+": "+v), nil).Backends[0]
+			if b.Options.Transport != backend.TransportSSE {
+				t.Errorf("%s: %s is %q", key, v, b.Options.Transport)
+			}
+		}
+		for _, v := range []string{"stdio", "websocket"} {
 			if _, _, problems := parse(t, entry(key+": "+v), nil); len(problems) != 1 || !strings.Contains(problems[0], "mcpServers.a."+key+": ") {
 				t.Errorf("%s: %s gives %q", key, v, problems)
 			}

@@ -97,11 +97,6 @@ var ignored = map[string]string{
 	"version":     "it is for the client that installed the server",
 }
 
-const (
-	notServed = "this version serves streamable HTTP backends and processes"
-	leaveOut  = "set disabled: true or remove the entry"
-)
-
 func (e *entry) decodeKey(d *decoder, m *member, path string) bool {
 	why, ok := ignored[m.key]
 	if ok {
@@ -165,19 +160,15 @@ func transportOf(text string) string {
 	return ""
 }
 
-// checkType reports a transport that is not served.
+// checkType reports a transport that is none.
 func (d *decoder) checkType(s *server, key, text string) {
 	m := s.value.get(key)
 	path := join(s.path, key)
 	if m == nil || d.bad(path) {
 		return
 	}
-	switch transportOf(text) {
-	case backend.TransportHTTP, backend.TransportStdio:
-	case backend.TransportSSE:
-		d.add(m.value.mark, path, fmt.Sprintf("%s is not served: %s", quote(m.value), notServed), leaveOut)
-	default:
-		d.add(m.value.mark, path, fmt.Sprintf("unknown type %s", quote(m.value)), suggestion(m.value.text, []string{"http", "streamable-http", "streamableHttp", "stdio"}))
+	if transportOf(text) == "" {
+		d.add(m.value.mark, path, fmt.Sprintf("unknown type %s", quote(m.value)), suggestion(m.value.text, []string{"http", "streamable-http", "streamableHttp", "sse", "stdio"}))
 	}
 }
 

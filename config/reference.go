@@ -44,7 +44,7 @@ var serverKeys = []Key{
 	{"mcpServers.NAME.env", "map of texts", "", "Variables of its environment, which has little else: HOME, LOGNAME, PATH, SHELL, TERM, USER, TMPDIR, TZ, LANG and LC_*. They are never shown, and lines on its stderr that repeat one are not, either."},
 	{"mcpServers.NAME.envFile", "path", "", "A file of lines NAME=VALUE for its environment; `env` goes first."},
 	{"mcpServers.NAME.cwd", "path", "", "The folder it runs in. Without it that of the gateway."},
-	{"mcpServers.NAME.type", "`http`, `streamable-http`, `streamableHttp` or `stdio`", "", "The transport: `http` for a URL, `stdio` for a command. Other transports are refused."},
+	{"mcpServers.NAME.type", "`http`, `streamable-http`, `streamableHttp`, `sse` or `stdio`", "", "The transport. A command is `stdio` without saying so, and a URL `http`, which is streamable HTTP; `sse` is the HTTP+SSE of servers that are older than that."},
 	{"mcpServers.NAME.transport", "as `type`", "", "Another name of `type`."},
 	{"mcpServers.NAME.headers", "map of texts", "", "Headers sent with every request. One that is named like a secret (Authorization, Cookie, or with key, token, secret, password in its name) or takes its value from a variable or file is a credential: it is never shown, and refusals of it are recovered from. Beside `auth` of another type than `header`, a header with a secret's name is refused, and one that merely has a variable in it is sent as it is."},
 	{"mcpServers.NAME.auth", "mapping", "", "The credential: a `type` with its settings, or `use`. See below."},
@@ -193,7 +193,7 @@ Keys of clients that have no effect here are accepted with one warning each:
 `
 
 const pageAuth = `
-An entry of type ` + "`sse`" + ` is refused unless it is disabled. In the entry of a process the keys of a URL are mistakes (` + "`auth`, `headers`, `passthroughHeaders`, `authRetry`, `tls`, `proxy`, `allowInsecure`, `timeouts.connect`" + `): what it needs is given with ` + "`env`" + `. In an entry with a URL the keys of a process are accepted with a warning.
+In the entry of a process the keys of a URL are mistakes (` + "`auth`, `headers`, `passthroughHeaders`, `authRetry`, `tls`, `proxy`, `allowInsecure`, `timeouts.connect`" + `): what it needs is given with ` + "`env`" + `. In an entry with a URL the keys of a process are accepted with a warning.
 
 ## Credentials: ` + "`mcpServers.NAME.auth` and `credentials.NAME`" + `
 

@@ -18,6 +18,9 @@ func (d *decoder) checkServer(s *server, c *credential) {
 	e := &s.entry
 	d.checkType(s, "type", e.Type)
 	d.checkType(s, "transport", e.Transport)
+	if a, b := transportOf(e.Type), transportOf(e.Transport); a != "" && b != "" && a != b {
+		d.add(s.value.get("transport").mark, join(s.path, "transport"), "is given beside another type", "remove one of the two")
+	}
 	if e.Timeout > 0 && e.Timeouts.Idle != nil {
 		d.add(s.value.get("timeout").mark, join(s.path, "timeout"), "is given beside timeouts.idle", "remove it")
 	}
@@ -176,6 +179,8 @@ func (d *decoder) options(s *server, f *file) backend.Options {
 	}
 	if e.isProcess {
 		s.program.options(&o)
+	} else if transportOf(e.Type) == backend.TransportSSE || transportOf(e.Transport) == backend.TransportSSE {
+		o.Transport = backend.TransportSSE
 	}
 	if e.Timeout > 0 {
 		idle := time.Duration(e.Timeout)
