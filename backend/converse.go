@@ -26,9 +26,9 @@ func (cl *call) each(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
 	case wire.Request:
 		return cl.asked(e, raw)
 	}
-	if e.Method == wire.NoteProgress && cl.token != nil {
-		if !bytes.Equal(e.ProgressToken.Of(raw), cl.told) {
-			return wire.Drop, nil // of another client's call
+	if e.Method == wire.NoteProgress && cl.session != nil && cl.s.common() {
+		if cl.token == nil || !bytes.Equal(e.ProgressToken.Of(raw), cl.told) {
+			return wire.Drop, nil // of another client's call, or of none
 		}
 		token := cl.token
 		if m, ok := cl.req.Messages.(interface{ ProgressToken() []byte }); ok {

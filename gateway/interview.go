@@ -79,8 +79,8 @@ func (q *request) begin(b *Backend) {
 		return
 	}
 	p := &interviewed{g: q.g, b: b, up: up, release: release, out: q.out,
-		capabilities: q.env.ClientCapabilities.Of(q.body), logs: q.env.LogLevel.Present(),
-		heads: make(chan head, 1), chunks: make(chan chunk), wake: make(chan struct{}, 1), done: make(chan struct{})}
+		capabilities: q.env.ClientCapabilities.Of(q.body),
+		heads:        make(chan head, 1), chunks: make(chan chunk), wake: make(chan struct{}, 1), done: make(chan struct{})}
 	p.ctx, p.cancel = context.WithCancel(context.WithoutCancel(q.ctx))
 	p.out.Session, p.out.Messages, p.out.Hold = up, p, true
 	q.g.talks.add(up, p)
@@ -127,7 +127,6 @@ type interviewed struct {
 	up           *backend.Session
 	out          backend.Request
 	capabilities json.RawMessage
-	logs         bool            // the client wants log messages
 	ctx          context.Context // of the call at the backend
 	cancel       context.CancelFunc
 	release      func()
@@ -142,6 +141,7 @@ type interviewed struct {
 	mu        sync.Mutex
 	questions []asking
 	token     []byte // of the progress that the attending request wants
+	logs      bool   // that request wants log messages
 }
 
 // head is what a call begins with.
@@ -209,9 +209,21 @@ func (p *interviewed) poke() {
 // ends the call.
 func (p *interviewed) attend(q *request) {
 	p.leave = context.AfterFunc(q.ctx, p.cancel)
+	p.wants(q.env.ProgressToken.Of(q.body), q.env.LogLevel.Present())
+}
+
+// wants notes what is to be told beside the response. Each request says so for
+// itself, and while none attends nobody wants anything.
+func (p *interviewed) wants(token []byte, logs bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.token = q.env.ProgressToken.Of(q.body)
+	p.token, p.logs = token, logs
+}
+
+func (p *interviewed) wantsLogs() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.logs
 }
 
 // ProgressToken says under which token the client's progress is to be reported.
@@ -368,6 +380,7 @@ func (p *interviewed) park(q *request, events *eventWriter) {
 		p.end()
 		return
 	}
+	p.wants(nil, false)
 	st, text := q.g.seal.issue(q.owner, waiting+q.about(), parkTime)
 	result := []byte(`{"resultType":"input_required","inputRequests":{`)
 	p.mu.Lock()

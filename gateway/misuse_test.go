@@ -135,6 +135,10 @@ func TestProgressWithTokensThatAreNobodys(t *testing.T) {
 		if len(mine) != 1 || mine[0] != `{"progressToken":"mine","progress":2}` || all[len(all)-1].text(t) != "done" {
 			t.Errorf("%v", all)
 		}
+		all = h.exchange(h.call(`2`, "script", ""))
+		if c.front == modern && c.back == elder && len(all) != 1 || all[len(all)-1].text(t) != "done" {
+			t.Errorf("without a token: %v", all)
+		}
 		if c.front == elder {
 			for _, params := range []string{`{"progressToken":"mine","progress":1}`, `{"progressToken":77,"progress":1}`, `{"progress":1}`} {
 				if a := h.say(`{"jsonrpc":"2.0","method":"notifications/progress","params":` + params + `}`); a.status != 202 || a.body != "" {

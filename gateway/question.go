@@ -34,7 +34,7 @@ func (p *interviewed) Message(e *wire.Envelope, raw []byte) (wire.Action, []byte
 	case e.Method == wire.NoteCancelled:
 		p.withdraw(e.RequestID.Of(raw))
 		return wire.Drop, nil
-	case e.Method == wire.NoteMessage && !p.logs:
+	case e.Method == wire.NoteMessage && !p.wantsLogs():
 		return wire.Drop, nil
 	}
 	return wire.Pass, nil
