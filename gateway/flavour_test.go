@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	mcpgo "github.com/mark3labs/mcp-go/client"
 	mcpgotransport "github.com/mark3labs/mcp-go/client/transport"
@@ -115,4 +116,28 @@ func TestAClientOfAnotherFamilyIsAsked(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestAQuestionOnNoStreamHangsNobody has an elder server ask on the standing
+// stream of the session (mcp-go does for sampling and roots) for the call of a
+// client that has no session. Whether the client is asked or the server is
+// refused, the call goes on.
+func TestAQuestionOnNoStreamHangsNobody(t *testing.T) {
+	for _, tool := range []string{"sample", "roots"} {
+		t.Run(tool, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := cell{modern, elder, "/mcp"}
+				srv, r := c.serve(t, settings{}, append(asking(), backendtest.WithMCPGo())...)
+				p := c.able(t, r)
+				start := time.Now()
+				got, err := p.call(t.Context(), tool, nil)
+				if took := time.Since(start); took > time.Minute {
+					t.Errorf("%q, %v after %s", got, err, took)
+				}
+				if n := srv.Executions(tool); n != 1 {
+					t.Errorf("%d executions, want 1", n)
+				}
+			})
+		})
+	}
 }
