@@ -106,18 +106,27 @@ func (s *Session) Shared() bool { return s == s.c.own }
 // Open reports whether the session is open at the backend.
 func (s *Session) Open() bool { return s.now.Load() != nil }
 
+// forgotten is what is wrong with a message for a session that is no more.
+const forgotten = "the backend has forgotten the session that this is about"
+
 // Send sends a message that has no answer: a notification, or the response to a
-// request of the server. Without a session at the backend nobody waits for it,
-// and nothing is sent. The error is an *[Error].
+// request of the server. Without a session at the backend nothing is sent: nobody
+// waits for it any more. The error is an *[Error].
 func (s *Session) Send(ctx context.Context, body []byte) error {
 	b := s.now.Load()
 	if b == nil {
-		return nil
+		return &Error{Kind: KindProtocolError, Backend: s.c.o.Name, Method: "message", Detail: forgotten}
 	}
 	cl := s.c.newCall(ctx, &Request{Method: "message", Session: s}, guard.Stream)
 	cl.side = &message{info: cl.info, method: http.MethodPost, header: b.header, body: body}
 	err := cl.run(ctx)
-	if err == nil && cl.x.status/100 != 2 && cl.x.status != http.StatusNotFound {
+	switch {
+	case err != nil || cl.x.status/100 == 2:
+	case cl.x.status == http.StatusNotFound:
+		s.drop(b)
+		err = cl.error(KindProtocolError, nil)
+		err.Status, err.Detail = cl.x.status, forgotten
+	default:
 		err = rejected(cl.info.Backend, cl.info.Method, cl.x)
 	}
 	discard(cl.x.resp)

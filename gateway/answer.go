@@ -70,6 +70,7 @@ func (q *request) brokeOff(events *eventWriter, err error) {
 		q.failure = backend.KindCanceled.Reason()
 		return
 	}
+	err = q.cause(err)
 	q.failure = reasonOf(err)
 	events.message(backendError(q.id(), err))
 }

@@ -95,7 +95,7 @@ func (q *request) Message(e *wire.Envelope, raw []byte) (wire.Action, []byte) {
 	switch {
 	case e.Kind == wire.Request:
 		own := bytes.Clone(e.ID.Of(raw))
-		id, ok := q.sess.Ask(session.Question{ID: own, Token: bytes.Clone(e.ProgressToken.Of(raw)), From: up})
+		id, ok := q.sess.Ask(session.Question{ID: own, Token: bytes.Clone(e.ProgressToken.Of(raw)), From: up, Undelivered: q.giveUp})
 		if !ok {
 			up.Decline(own, wire.InternalError, "too many questions wait for the client")
 			return wire.Drop, nil
@@ -125,18 +125,37 @@ func (q *request) withdraw() {
 // may just have left.
 func (q *request) answered() {
 	if question, ok := q.sess.Answer(q.id()); ok {
-		q.pass(question.From, wire.Splice(nil, q.body, wire.Edit{Span: q.env.ID, New: question.ID}))
+		err := q.pass(question.From, wire.Splice(nil, q.body, wire.Edit{Span: q.env.ID, New: question.ID}))
+		if err != nil && question.Undelivered != nil {
+			question.Undelivered(err)
+		}
 	}
 	q.w.WriteHeader(http.StatusAccepted)
 }
 
 // pass sends a message of the client to whoever it is for.
-func (q *request) pass(to session.Replier, body []byte) {
+func (q *request) pass(to session.Replier, body []byte) error {
 	ctx, cancel := context.WithTimeout(q.ctx, passTime)
 	defer cancel()
-	if err := to.Send(ctx, body); err != nil {
+	err := to.Send(ctx, body)
+	if err != nil {
 		q.g.o.Logger.Debug("a message of a client was not delivered", "error", err)
 	}
+	return err
+}
+
+// giveUp ends a call whose backend waits for what cannot come.
+func (q *request) giveUp(err error) {
+	q.hopeless.Store(&err)
+	q.abandon()
+}
+
+// cause is what there is to say about a call that ended with err.
+func (q *request) cause(err error) error {
+	if other := q.hopeless.Load(); other != nil {
+		return *other
+	}
+	return err
 }
 
 // noted serves a notification of a client with a session.
@@ -147,7 +166,7 @@ func (q *request) noted() {
 	case wire.NoteInitialized: // the backends were told when their sessions were opened
 	case wire.NoteProgress:
 		if from := q.sess.Progressing(q.env.ProgressToken.Of(q.body)); from != nil {
-			q.pass(from, q.body)
+			_ = q.pass(from, q.body)
 		}
 	default:
 		if wire.ClassOf(q.env.Method) == wire.ClassNotification || q.scope != "" {
@@ -163,7 +182,7 @@ func (q *request) tellAll() {
 	var wg sync.WaitGroup
 	for _, u := range q.sess.Upstreams() {
 		if up, ok := u.(*backend.Session); ok && up.Open() && !up.Shared() {
-			wg.Go(func() { q.pass(up, q.body) })
+			wg.Go(func() { _ = q.pass(up, q.body) })
 		}
 	}
 	wg.Wait()

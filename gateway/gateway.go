@@ -292,6 +292,7 @@ type request struct {
 	failure  string                      // errorType of the answer
 	asked    [][]byte                    // ids of the questions that servers asked meanwhile
 	abandon  func()                      // ends the work for a client that does not come back; nil: it ends with the connection
+	hopeless atomic.Pointer[error]       // why the call cannot go on
 	live     atomic.Pointer[eventWriter] // the stream that the client can resume
 	room     [128]byte                   // for a name at the backend
 	out      backend.Request

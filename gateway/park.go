@@ -1,8 +1,12 @@
 package gateway
 
 import (
+	"bytes"
+	"net/http"
 	"sync"
 	"time"
+
+	"github.com/recloser-mcp/recloser/wire"
 )
 
 const (
@@ -11,6 +15,80 @@ const (
 	// maxParked bounds the calls that wait so.
 	maxParked = 256
 )
+
+// park leaves the call until the client comes back with answers. events is nil while
+// nothing has been written.
+func (p *interviewed) park(q *request, events *eventWriter) {
+	if !p.leave() {
+		p.end()
+		return
+	}
+	p.wants(nil, false)
+	st, text := q.g.seal.issue(q.owner, waiting+q.about(), parkTime)
+	result := []byte(`{"resultType":"input_required","inputRequests":{`)
+	p.mu.Lock()
+	for i, a := range p.questions {
+		if i > 0 {
+			result = append(result, ',')
+		}
+		result = append(wire.Quote(result, key(a.own)), `:{"method":`...)
+		result = wire.Quote(result, a.method)
+		if a.params != nil {
+			result = append(append(result, `,"params":`...), a.params...)
+		}
+		result = append(result, '}')
+	}
+	p.mu.Unlock()
+	result = append(wire.Quote(append(result, `},"requestState":`...), text), '}')
+	doc := wire.ResultBody(q.id(), result)
+	if !q.g.parked.put(st.nonce, p) {
+		doc = wire.ErrorBody(q.id(), CodeBackend, "too many calls wait for answers of clients", []byte(`{"reason":"`+reasonSessions+`"}`))
+		p.end()
+	}
+	if events == nil {
+		send(q.w, http.StatusOK, doc)
+		return
+	}
+	events.message(doc)
+}
+
+// key names a question in inputRequests by the server's own id.
+func key(own []byte) string { return "q" + string(bytes.Trim(own, `"`)) }
+
+// goOn attends the call again, with the client's answers.
+func (p *interviewed) goOn(q *request, answers []byte) {
+	p.attend(q)
+	members, _ := wire.Members(answers)
+	p.mu.Lock()
+	var open, answered []asking
+	results := map[string][]byte{}
+	for _, a := range p.questions {
+		for _, m := range members {
+			if m.Key == key(a.own) && m.Value != nil {
+				results[string(a.own)] = m.Value
+			}
+		}
+		if results[string(a.own)] == nil {
+			open = append(open, a)
+		} else {
+			answered = append(answered, a)
+		}
+	}
+	p.questions = open
+	p.mu.Unlock()
+	for _, a := range answered {
+		if err := q.pass(p.up, wire.ResultBody(a.own, results[string(a.own)])); err != nil {
+			q.unavailable(err) // the backend waits for what cannot come
+			p.end()
+			return
+		}
+	}
+	if len(open) > 0 {
+		p.park(q, nil)
+		return
+	}
+	p.run(q)
+}
 
 // lot is where calls are parked. Its zero value is ready.
 type lot struct {

@@ -17,6 +17,9 @@ type Question struct {
 	ID    []byte // the server's own, as raw JSON
 	Token []byte // the progress token that came with it, as raw JSON; nil without one
 	From  Replier
+	// Undelivered is told when the client's answer could not be delivered, so that
+	// what waits for it can end. Nil: nothing does.
+	Undelivered func(err error)
 }
 
 // Replier is whoever asked.
