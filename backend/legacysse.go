@@ -98,7 +98,7 @@ func (e *legacySSE) connect(req *http.Request) (peer, *http.Response, error) {
 	get := e.request(ctx, http.MethodGet, e.url, req.Header)
 	get.Header["Accept"] = []string{typeSSE}
 	delete(get.Header, "Content-Type")
-	resp, err := e.base.RoundTrip(get) //nolint:bodyclose // the stream closes it, or who reads the refusal
+	resp, err := e.base.RoundTrip(get)
 	switch {
 	case err != nil:
 		return fail(err)

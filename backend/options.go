@@ -189,20 +189,7 @@ func (o Options) Validate() error {
 	default:
 		errs = append(errs, fmt.Errorf("type is %q: use %q, %q or %q", o.Transport, TransportHTTP, TransportSSE, TransportStdio))
 	}
-	for name := range o.Headers {
-		err := checkHeader(name, "headers")
-		if http.CanonicalHeaderKey(name) == "Authorization" {
-			err = errors.New("headers: Authorization is a credential: give it to auth, as type header or bearer")
-		}
-		if err != nil {
-			errs = append(errs, err)
-		}
-	}
-	for _, name := range o.PassthroughHeaders {
-		if err := checkPassthrough(name); err != nil {
-			errs = append(errs, err)
-		}
-	}
+	errs = append(errs, o.validateHeaders()...)
 	if err := o.AuthRetry.Validate(); err != nil {
 		errs = append(errs, fmt.Errorf("authRetry: %w", err))
 	}
@@ -222,6 +209,24 @@ func (o Options) Validate() error {
 		errs = append(errs, errors.New("tls.certFile and tls.keyFile go together: give both or neither"))
 	}
 	return errors.Join(errs...)
+}
+
+func (o Options) validateHeaders() (errs []error) {
+	for name := range o.Headers {
+		err := checkHeader(name, "headers")
+		if http.CanonicalHeaderKey(name) == "Authorization" {
+			err = errors.New("headers: Authorization is a credential: give it to auth, as type header or bearer")
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for _, name := range o.PassthroughHeaders {
+		if err := checkPassthrough(name); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
 }
 
 // transport is Transport with its default.

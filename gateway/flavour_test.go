@@ -21,7 +21,7 @@ func (c cell) able(t *testing.T, r *rig) *party {
 	var p *party
 	p = c.join(t, r, &mcp.ClientOptions{
 		ElicitationHandler: answers(&p, "accept"),
-		CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) { //nolint:staticcheck // the elder revisions have it
+		CreateMessageHandler: func(context.Context, *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 			return &mcp.CreateMessageResult{Model: "m", Role: "assistant", Content: &mcp.TextContent{Text: "model"}}, nil
 		},
 	}, "file:///r")
@@ -79,13 +79,13 @@ func TestAClientOfAnotherFamilyIsAsked(t *testing.T) {
 		srv, r := c.serve(t, settings{}, asking()...)
 		o := []mcpgotransport.StreamableHTTPCOption{mcpgotransport.WithHTTPBasicClient(r.http), mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler))}
 		if c.front == elder {
-			o = append(o, mcpgotransport.WithContinuousListening()) //nolint:staticcheck // the elder revisions have it
+			o = append(o, mcpgotransport.WithContinuousListening())
 		}
 		trip, err := mcpgotransport.NewStreamableHTTP("http://127.0.0.1/mcp", o...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := mcpgo.NewClient(trip, mcpgo.WithElicitationHandler(stranger{}), mcpgo.WithSamplingHandler(stranger{}), mcpgo.WithRootsHandler(stranger{})) //nolint:staticcheck // the elder revisions have it
+		p := mcpgo.NewClient(trip, mcpgo.WithElicitationHandler(stranger{}), mcpgo.WithSamplingHandler(stranger{}), mcpgo.WithRootsHandler(stranger{}))
 		defer func() { _ = p.Close() }()
 		if err := p.Start(t.Context()); err != nil {
 			t.Fatal(err)
