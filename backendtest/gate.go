@@ -30,10 +30,11 @@ const (
 	// lists the elder revisions, other requests get 400 with the JSON-RPC error
 	// -32022, as today's SDKs answer when they keep sessions.
 	LegacyUnsupported
-	// LegacySilent and LegacyExit are for servers over stdio, which do not answer
-	// or end when they are asked what they do not know. Over HTTP they are
-	// LegacyText.
+	// LegacySilent is for servers over stdio, which do not answer when they are
+	// asked what they do not know. Over HTTP it is LegacyText.
 	LegacySilent
+	// LegacyExit is for servers over stdio, which end then. Over HTTP it is
+	// LegacyText.
 	LegacyExit
 )
 

@@ -136,7 +136,7 @@ func dialMCPGo(ctx context.Context, srv *backendtest.Server, c *http.Client, cha
 		// Only a client that was told so beforehand opens the GET stream.
 		client.close()
 		client, err = startMCPGo(ctx, srv, c,
-			mcpgotransport.WithContinuousListening()) //nolint:staticcheck // the elder revisions have it
+			mcpgotransport.WithContinuousListening())
 		if err != nil {
 			return nil, err
 		}

@@ -127,7 +127,7 @@ func dialMCPGo(ctx context.Context, r *rig, path, revision string, changed func(
 	o := []mcpgotransport.StreamableHTTPCOption{mcpgotransport.WithHTTPBasicClient(r.http),
 		mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler))}
 	if changed != nil && revision < modern {
-		o = append(o, mcpgotransport.WithContinuousListening()) //nolint:staticcheck // the elder revisions have it
+		o = append(o, mcpgotransport.WithContinuousListening())
 	}
 	c, err := mcpgo.NewStreamableHttpClient("http://127.0.0.1"+path, o...)
 	if err != nil {
