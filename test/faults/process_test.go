@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"github.com/recloser-mcp/recloser/backendtest"
 	"github.com/recloser-mcp/recloser/status"
@@ -23,6 +27,8 @@ var programs = backendtest.Programs{
 		fmt.Println("listening on stdio") // as many do
 		return c.Serve(backendtest.WithRevision("2025-11-25"), backendtest.WithMCPGo(), backendtest.WithTool("echo", backendtest.Echo), hanging)
 	},
+	"asker":        asker(backendtest.WithSDK()),
+	"mcp-go asker": asker(backendtest.WithMCPGo()),
 	"quitter": func(*backendtest.Child) error {
 		fmt.Fprintln(os.Stderr, "key", os.Getenv("KEY"), "is refused")
 		fmt.Fprintln(os.Stderr, "no such file: data.db")
@@ -32,6 +38,19 @@ var programs = backendtest.Programs{
 }
 
 var hanging = backendtest.WithTool("hang", func(context.Context, json.RawMessage) (any, error) { select {} })
+
+// asker is a server whose tool asks the user, and tells how far it is.
+func asker(flavour backendtest.Option) func(*backendtest.Child) error {
+	return func(c *backendtest.Child) error {
+		return c.Serve(flavour, backendtest.WithRevision("2025-11-25"), backendtest.WithTool("ask", func(ctx context.Context, _ json.RawMessage) (any, error) {
+			if err := backendtest.Progress(ctx, 1, 2, "asking"); err != nil {
+				return nil, err
+			}
+			e, err := backendtest.Elicit(ctx, "who?", json.RawMessage(`{"type":"object","properties":{"name":{"type":"string"}}}`))
+			return e.Action + " " + string(e.Content), err
+		}))
+	}
+}
 
 // process is the entry of a backend that is a program, with a secret.
 func process(name string, p *backendtest.Program) string {
@@ -116,6 +135,53 @@ func TestSessionsOfClientsHaveProcessesOfTheirOwn(t *testing.T) {
 	}
 	wantAnswer(t, g.call(t.Context(), c, "b_echo"))
 	wantCount(t, "processes", len(p.Started()), 3)
+}
+
+// A conversation goes through a process as through a connection: the server asks
+// the client of the very session that the process is for.
+func TestServerInAProcessAsksItsClient(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"asker", "mcp-go asker"} {
+		for _, revision := range []string{"2025-11-25", ""} {
+			t.Run(name+" "+revision, func(t *testing.T) {
+				p := backendtest.NewProgram(t, name)
+				g := serve(t, process("b", p), map[string]string{"KEY": random()})
+				var progress atomic.Int64
+				ask := func(who string) *mcp.ClientSession {
+					transport := &http.Transport{}
+					c, err := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, &mcp.ClientOptions{
+						ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
+							return &mcp.ElicitResult{Action: "accept", Content: map[string]any{"name": who}}, nil
+						},
+						ProgressNotificationHandler: func(context.Context, *mcp.ProgressNotificationClientRequest) { progress.Add(1) },
+					}).Connect(t.Context(), &mcp.StreamableClientTransport{Endpoint: "http://" + g.Addr() + "/mcp",
+						HTTPClient: &http.Client{Transport: transport}, MaxRetries: -1}, &mcp.ClientSessionOptions{ProtocolVersion: revision})
+					if err != nil {
+						t.Fatal(err)
+					}
+					t.Cleanup(func() { _ = c.Close(); transport.CloseIdleConnections() })
+					return c
+				}
+				clients := []*mcp.ClientSession{ask("Ada"), ask("Grace")}
+				g.listed(clients[0], "b_ask")
+				for i, want := range []string{`accept {"name":"Ada"}`, `accept {"name":"Grace"}`} {
+					params := &mcp.CallToolParams{Name: "b_ask"}
+					params.SetProgressToken("same")
+					res, err := clients[i].CallTool(t.Context(), params)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if got := res.Content[0].(*mcp.TextContent).Text; got != want {
+						t.Errorf("got %s, want %s", got, want)
+					}
+				}
+				if n := progress.Load(); n < 2 {
+					t.Errorf("%d notes of progress", n)
+				}
+				wantCount(t, "executions", p.Executions("ask"), 2)
+			})
+		}
+	}
 }
 
 func (g *gateway) backend(name string) status.Backend {
