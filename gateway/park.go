@@ -33,10 +33,11 @@ func (p *interviewed) park(q *request, events *eventWriter) {
 		}
 		result = append(wire.Quote(result, key(a.own)), `:{"method":`...)
 		result = wire.Quote(result, a.method)
-		if a.params != nil {
-			result = append(append(result, `,"params":`...), a.params...)
+		params := a.params
+		if params == nil { // a client of the official Go SDK fails where they are left out
+			params = []byte("{}")
 		}
-		result = append(result, '}')
+		result = append(append(append(result, `,"params":`...), params...), '}')
 	}
 	p.mu.Unlock()
 	result = append(wire.Quote(append(result, `},"requestState":`...), text), '}')
