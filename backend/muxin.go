@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/recloser-mcp/recloser/wire"
@@ -97,7 +98,7 @@ func (m *mux) asked(raw []byte, e *wire.Envelope) {
 	case !m.session:
 		m.odd()
 	default:
-		m.place(l, false)
+		m.place(l)
 	}
 }
 
@@ -122,8 +123,10 @@ func (m *mux) notified(raw []byte, e *wire.Envelope) {
 			f.end(io.EOF)
 			f.ended(false)
 		}
+	case announcements[e.Method]:
+		m.announce(letter{data: raw})
 	default:
-		m.place(letter{data: raw}, ofLists[e.Method])
+		m.place(letter{data: raw})
 	}
 }
 
@@ -132,36 +135,52 @@ func (f *flight) tell(raw []byte, at wire.Span, name []byte) {
 	f.push(letter{data: wire.Splice(nil, raw, wire.Edit{Span: at, New: name})})
 }
 
-// ofLists are the notifications that are about the server, whatever it is doing.
-var ofLists = map[string]bool{wire.NoteToolsChanged: true, wire.NotePromptsChanged: true, wire.NoteResourcesChanged: true,
+// announcements are the notifications that are about the server, whatever it is
+// doing.
+var announcements = map[string]bool{wire.NoteToolsChanged: true, wire.NotePromptsChanged: true, wire.NoteResourcesChanged: true,
 	wire.NoteResourceUpdated: true}
 
 // place finds a reader for a message that names none: the only request in
-// flight, else the standing stream, else the oldest request; else it waits. What
-// is about the server goes to the standing stream first, and to subscriptions,
-// also when the server forgets to name them. Between clients that have no session
-// nothing is guessed: it could be another's.
-func (m *mux) place(l letter, standing bool) {
+// flight, else the standing stream, else the oldest request; else it waits.
+// Between clients that have no session nothing is guessed: it could be another's.
+func (m *mux) place(l letter) {
 	only, oldest := m.only(), m.oldest()
 	switch {
-	case standing && !m.session:
-		for _, f := range m.flights {
-			if f.method == wire.MethodListen {
-				f.push(l)
-			}
-		}
-	case m.standing != nil && (standing || only == nil):
-		m.standing.push(l)
 	case only != nil:
 		only.push(l)
+	case m.standing != nil:
+		m.standing.push(l)
 	case !m.session:
 	case oldest != nil:
 		oldest.push(l)
 	default:
-		if m.waiting = append(m.waiting, l); len(m.waiting) > maxWaiting {
-			m.decline(m.waiting[0])
-			m.waiting = m.waiting[1:]
+		m.wait(l)
+	}
+}
+
+// announce passes on what is about the server: to the standing stream, or to
+// subscriptions, also when the server forgets to name them. It is in no call's
+// answer, where over HTTP it would not be, either.
+func (m *mux) announce(l letter) {
+	for _, f := range m.flights {
+		if !m.session && f.method == wire.MethodListen {
+			f.push(l)
 		}
+	}
+	switch {
+	case m.standing != nil:
+		m.standing.push(l)
+	case m.session && !slices.ContainsFunc(m.waiting, func(w letter) bool { return bytes.Equal(w.data, l.data) }):
+		m.wait(l)
+	}
+}
+
+// wait keeps a message until there is a stream. When there are too many the
+// oldest is dropped.
+func (m *mux) wait(l letter) {
+	if m.waiting = append(m.waiting, l); len(m.waiting) > maxWaiting {
+		m.decline(m.waiting[0])
+		m.waiting = m.waiting[1:]
 	}
 }
 

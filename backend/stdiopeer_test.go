@@ -92,6 +92,14 @@ func TestStandingStreamGetsWhatBelongsToNoCall(t *testing.T) {
 		if diff := cmp.Diff([]string{toolsChanged}, l.heard()); diff != "" {
 			t.Error(diff)
 		}
+		// Without one such stream it waits for it, once, and is in no call's answer.
+		s := r.c.NewSession(backend.SessionOptions{})
+		for range 3 {
+			if got, err = r.do(t.Context(), &backend.Request{ID: []byte("1"), Session: s, ClientRevision: elder}); err != nil {
+				t.Fatal(err)
+			}
+			want(t, "kept from the call", strings.Contains(got, "list_changed"), false)
+		}
 		// There is one such stream in a session.
 		second := r.listen()
 		want(t, "second", len(second.heard()), 0)
