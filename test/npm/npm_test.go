@@ -1,8 +1,9 @@
 //go:build npm
 
 // Package npm runs the product against real servers and clients of others: the
-// reference server and the inspector of npm, a mark3labs/mcp-go server, and a
-// server of the official Go SDK whose tokens live ten seconds.
+// reference servers of npm, over HTTP and as processes, and its inspector, a
+// mark3labs/mcp-go server, and a server of the official Go SDK whose tokens live
+// ten seconds.
 //
 // RECLOSER_CALM and RECLOSER_REVOKE set how long the two loads last; the
 // defaults suit a test run. RECLOSER_CALM=10m RECLOSER_REVOKE=5m is the soak.
