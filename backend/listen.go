@@ -35,14 +35,10 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	again := false
 	c.keepListening(ctx, c.own, func(e *wire.Envelope, raw []byte) {
 		switch {
 		case e == nil:
-			if again {
-				c.watch.interrupted(c.watch.want())
-			}
-			again = true
+			c.watch.interrupted(c.watch.want())
 			on("")
 		case e.Kind == wire.Request:
 			if b := c.own.now.Load(); b != nil {

@@ -3,6 +3,7 @@ package backend_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -145,6 +146,27 @@ func TestListenerComesBackAfterAnOutage(t *testing.T) {
 		r.srv.DropSessions()
 		time.Sleep(2 * time.Second)
 		want(t, "established again", count(l.heard(), ""), map[string]int{elder: 1, modern: 0}[revision])
+	})
+}
+
+// A server of an elder revision tells of updates on the standing stream alone.
+func TestWhatWasUpdatedBeforeTheFirstStreamIsReported(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const uri = "file:///notes"
+		r := newRig(t, fixed(), rich(backendtest.WithRevision(elder), backendtest.WithSubscriptions()))
+		var updates atomic.Int32
+		defer r.c.Watch(uri, func([]byte) { updates.Add(1) })()
+		if err := r.srv.WaitSubscriptions(t.Context(), uri, 1); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.srv.UpdateResource(uri, "second"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		want(t, "updates without a stream", int(updates.Load()), 0)
+		r.listen()
+		time.Sleep(time.Minute)
+		want(t, "updates", int(updates.Load()), 1)
 	})
 }
 

@@ -52,6 +52,7 @@ type Session struct {
 	subscribed map[string]struct{} // resources, by URI
 	followed   bool                // a standing stream is wanted
 	unfollow   context.CancelFunc  // ends it; nil while there is none
+	heard      bool                // it was there once
 }
 
 // backendSession is one session as the backend knows it. It is immutable but for

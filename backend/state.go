@@ -227,10 +227,27 @@ func (s *Session) stopFollowing() {
 	}
 }
 
-// said passes on what the server says on the session's standing stream.
+// said passes on what the server says on the session's standing stream. When the
+// stream is there again it says that what the client has subscribed to was
+// updated: nobody knows what happened meanwhile, also where the server has
+// forgotten the session and a new one is subscribed.
 func (s *Session) said(e *wire.Envelope, raw []byte) {
 	if e != nil {
 		s.o.Message(e, raw)
+		return
+	}
+	s.mu.Lock()
+	var uris []string
+	if s.heard {
+		uris = slices.Sorted(maps.Keys(s.subscribed))
+	}
+	s.heard = true
+	s.mu.Unlock()
+	for _, uri := range uris {
+		note := updatedBody(uri)
+		if e, err := wire.Scan(note); err == nil {
+			s.o.Message(&e, note)
+		}
 	}
 }
 

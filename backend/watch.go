@@ -105,8 +105,13 @@ func (w *watch) tell(uri string, raw []byte) {
 // interrupted tells everybody that something may have happened unseen.
 func (w *watch) interrupted(uris []string) {
 	for _, uri := range uris {
-		w.tell(uri, wire.NotificationBody(wire.NoteResourceUpdated, append(wire.Quote([]byte(`{"uri":`), uri), '}')))
+		w.tell(uri, updatedBody(uri))
 	}
+}
+
+// updatedBody is the notification that a resource was updated.
+func updatedBody(uri string) []byte {
+	return wire.NotificationBody(wire.NoteResourceUpdated, append(wire.Quote([]byte(`{"uri":`), uri), '}'))
 }
 
 // run keeps what is subscribed at the backend equal to what is wanted.

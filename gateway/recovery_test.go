@@ -237,6 +237,9 @@ func TestASessionLostWithItsToken(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
+		if diff := cmp.Diff([]string{"updated " + watched}, p.told()); diff != "" {
+			t.Errorf("what may have been missed: %s", diff)
+		}
 		update(t, srv, "second")
 		if diff := cmp.Diff([]string{"updated " + watched}, p.told()); diff != "" {
 			t.Error(diff)

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,38 @@ func TestASubscriptionEndsWithItsClient(t *testing.T) {
 		synctest.Wait()
 		if n := r.g.InFlight(); n != 0 {
 			t.Errorf("%d in flight", n)
+		}
+	})
+}
+
+// TestAnInterruptionIsReportedAsAnUpdate, because nobody knows what happened
+// meanwhile.
+func TestAnInterruptionIsReportedAsAnUpdate(t *testing.T) {
+	eachCell(t, func(t *testing.T, c cell) {
+		srv, r := c.serve(t, settings{}, backendtest.WithSubscriptions())
+		p := c.join(t, r, &mcp.ClientOptions{})
+		p.watch(t)
+		if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if got := p.told(); got != nil {
+			t.Errorf("told %q of nothing", got)
+		}
+		interruptions := []func(){srv.EndStreams}
+		if c.back == elder {
+			interruptions = append(interruptions, srv.DropSessions)
+		}
+		for _, interrupt := range interruptions {
+			interrupt()
+			time.Sleep(time.Minute)
+			// Twice is fair where the gateway has a stream for updates alone.
+			if diff := cmp.Diff([]string{"updated " + watched}, slices.Compact(p.told())); diff != "" {
+				t.Error(diff)
+			}
+			if n := srv.Subscriptions(watched); n != 1 {
+				t.Errorf("%d subscriptions, want 1", n)
+			}
 		}
 	})
 }
