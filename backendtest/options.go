@@ -22,6 +22,7 @@ func (o serverOption) applyServer(c *config) { o(c) }
 // config is what the options build.
 type config struct {
 	name      string
+	addr      string // empty: any
 	pipe      bool
 	down      bool
 	mcpGo     bool
@@ -114,6 +115,10 @@ func WithInstructions(text string) Option {
 // WithDown starts the server with nobody listening: dialling it is refused
 // until [Server.Up].
 func WithDown() Option { return serverOption(func(c *config) { c.down = true }) }
+
+// WithAddr listens on this host and port, such as one that a server had which
+// ended in another process. Default: a loopback port that is free.
+func WithAddr(addr string) Option { return serverOption(func(c *config) { c.addr = addr }) }
 
 // WithSDK serves with the official Go SDK, which is the default. It answers
 // requests with event streams, or with JSON under WithJSON.

@@ -89,6 +89,9 @@ func newServer(cfg *config) *Server {
 		listening: map[string]map[*entry]context.CancelFunc{}, texts: map[string]string{}, lines: map[*Server]struct{}{},
 	}
 	s.host = newHost(cfg.pipe, http.HandlerFunc(s.count))
+	if cfg.addr != "" {
+		s.host.place.addr = cfg.addr
+	}
 	for _, t := range cfg.tools {
 		s.tools = append(s.tools, t.Name)
 	}

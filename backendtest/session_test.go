@@ -122,6 +122,22 @@ func TestDropSession(t *testing.T) {
 	})
 }
 
+func TestAServerListensWhereAnotherDid(t *testing.T) {
+	first, err := backendtest.StartServer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Close()
+	again := backendtest.NewServer(t, backendtest.WithAddr(first.Addr()))
+	if again.URL != first.URL {
+		t.Errorf("at %s, want %s", again.URL, first.URL)
+	}
+	c := again.Client()
+	if got := sessionCall(t, again, c, openSession(t, again, c)); got != 200 {
+		t.Error(got)
+	}
+}
+
 func TestDownAndUp(t *testing.T) {
 	eachFlavour(t, func(t *testing.T, start func(...backendtest.Option) *backendtest.Server) {
 		srv := start(backendtest.WithDown(), backendtest.WithRevision("2025-11-25"))
