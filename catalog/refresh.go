@@ -158,14 +158,19 @@ var announced = map[string]Kinds{
 // backend offers no stream; the next refresh tries it again then.
 func (l *loop) listen(ctx context.Context, silent chan struct{}) {
 	defer close(silent)
-	var last time.Time
+	var at time.Time // of the latest refresh for a new stream; it may be yet to come
+	due := time.AfterFunc(every, func() { l.poke(l.changes) })
+	due.Stop()
+	defer due.Stop()
 	err := l.b.Client.Listen(ctx, func(method string) {
 		switch method {
 		case "":
 			// What changed while there was no stream, nobody told.
-			if last.IsZero() || time.Since(last) >= reopened {
-				last = time.Now()
-				l.poke(l.changes)
+			if now := time.Now(); !now.Before(at) {
+				if at = at.Add(reopened); at.Before(now) {
+					at = now
+				}
+				due.Reset(at.Sub(now))
 			}
 		case wire.NoteToolsChanged, wire.NotePromptsChanged, wire.NoteResourcesChanged:
 			l.said.Or(uint32(announced[method]))

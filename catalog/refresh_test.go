@@ -175,6 +175,30 @@ func TestANoisyBackendIsAskedOnceASecond(t *testing.T) {
 	})
 }
 
+func TestWhatChangedDuringAShortInterruptionIsFetchedHalfAMinuteLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &peer{}
+		c := serve(t, catalog.Options{}, p)
+		time.Sleep(time.Minute)
+		p.say("")
+		time.Sleep(5 * time.Second)
+		p.set(func(p *peer) { p.caps.Tools = tools("x") })
+		before := p.count()
+		for range 3 { // streams that end again and again ask for one refresh
+			p.say("")
+			time.Sleep(time.Second)
+		}
+		time.Sleep(28 * time.Second)
+		synctest.Wait()
+		if n := p.count() - before; n != 1 {
+			t.Errorf("asked %d times, want once", n)
+		}
+		if diff := cmp.Diff([]string{"a_x"}, names(c.Snapshot().All(), catalog.Tool)); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
 func TestAnAnnouncedChangeThatCouldNotBeFetchedIsFetchedLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &peer{}
