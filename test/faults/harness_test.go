@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -40,6 +41,10 @@ var strayLog = &buffer{}
 var artifacts *leak.Artifacts
 
 func TestMain(m *testing.M) {
+	if spec := os.Getenv(remoteEnv); spec != "" {
+		beRemote(spec)
+		return
+	}
 	programs.Main()
 	var err error
 	if artifacts, err = leak.Open("faults"); err != nil {
@@ -122,12 +127,18 @@ func serve(t *testing.T, servers string, env map[string]string, issuers ...*back
 // serveWith is serve with a registry of credentials.
 func serveWith(t *testing.T, registry *auth.OutgoingAuthRegistry, servers string, env map[string]string, issuers ...*backendtest.Issuer) *gateway {
 	t.Helper()
-	doc, _, err := config.Parse("test.yaml", []byte(`
+	return serveProbing(t, time.Hour, registry, servers, env, issuers...)
+}
+
+// serveProbing is serveWith with probes after the first one.
+func serveProbing(t *testing.T, every time.Duration, registry *auth.OutgoingAuthRegistry, servers string, env map[string]string, issuers ...*backendtest.Issuer) *gateway {
+	t.Helper()
+	doc, _, err := config.Parse("test.yaml", fmt.Appendf(nil, `
 listen: 127.0.0.1:0
 admin: {listen: "127.0.0.1:0"}
-health: {interval: 1h}
+health: {interval: %s}
 log: {level: debug, format: json}
-mcpServers:`+servers), config.LoadOptions{Registry: registry,
+mcpServers:%s`, every, servers), config.LoadOptions{Registry: registry,
 		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	if err != nil {
 		t.Fatal(err)
@@ -248,12 +259,17 @@ type answer struct {
 		Backend, Reason, Hint string
 		Status, Attempts      int
 		RetryAfterMs          int64
+		OutcomeUnknown        bool
 	}
 }
 
-func (g *gateway) call(ctx context.Context, s *mcp.ClientSession, tool string) (a answer) {
+func (g *gateway) call(ctx context.Context, s *mcp.ClientSession, tool string) answer {
+	return g.callWith(ctx, s, &mcp.CallToolParams{Name: tool, Arguments: map[string]any{"text": "hello"}})
+}
+
+func (g *gateway) callWith(ctx context.Context, s *mcp.ClientSession, params *mcp.CallToolParams) (a answer) {
 	began := time.Now()
-	res, err := s.CallTool(ctx, &mcp.CallToolParams{Name: tool, Arguments: map[string]any{"text": "hello"}})
+	res, err := s.CallTool(ctx, params)
 	a.took, a.err = time.Since(began), err
 	if err != nil {
 		g.mu.Lock()
