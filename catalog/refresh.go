@@ -141,9 +141,11 @@ func (l *loop) delay(err error) time.Duration {
 		return every - rand.N(every/10) // so that backends do not all come at once
 	case l.loaded && !l.missed:
 		return every
-	case l.loaded || answered(err):
+	case answered(err):
 		return max(later, retryAfter(err))
 	}
+	// Unreachable, and there is something to fetch: its tools, or what it announced
+	// or may have announced while its stream was interrupted.
 	d := soonest << min(l.failures, 10)
 	l.failures++
 	return min(d, soon)
