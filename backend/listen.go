@@ -30,8 +30,15 @@ type heard func(e *wire.Envelope, raw []byte)
 //
 // on is called with the method of each notification, one at a time, and with ""
 // each time the stream is there (again), because what happened before is not
-// known then. The error is that of the context, or an *[Error] of KindClosed.
+// known then. Restarted comes instead where the backend could not be reached
+// meanwhile or has forgotten the session: it may be another one now. The error is that of the context, or an *[Error] of KindClosed.
 func (c *Client) Listen(ctx context.Context, on func(method string)) error {
+	var (
+		session *backendSession // of the last stream
+		again   bool            // there was one
+		there   bool            // there is one
+		trouble bool            // an attempt since then was in vain
+	)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
@@ -39,7 +46,13 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 		switch {
 		case e == nil:
 			c.watch.interrupted(c.watch.want())
-			on("")
+			now := c.own.now.Load()
+			if again && (trouble || now != session) {
+				on(Restarted)
+			} else {
+				on("")
+			}
+			session, again, there, trouble = now, true, true, false
 		case e.Kind == wire.Request:
 			if b := c.own.now.Load(); b != nil {
 				c.decline(b, e, raw)
@@ -49,27 +62,36 @@ func (c *Client) Listen(ctx context.Context, on func(method string)) error {
 		default:
 			on(e.Method)
 		}
-	}, func() {})
+	}, func(up bool) {
+		if !up {
+			trouble, there = trouble || !there, false
+		}
+	})
 	if c.closed.Load() {
 		return &Error{Kind: KindClosed, Backend: c.o.Name, Method: wire.MethodListen}
 	}
 	return ctx.Err()
 }
 
+// Restarted stands for a method in the calls that Listen makes: the backend may be
+// another one than before.
+const Restarted = "restarted"
+
 // keepListening holds the standing stream of a session until ctx ends. settled is
-// called, again and again, when a stream is there or an attempt to open it is over.
-func (c *Client) keepListening(ctx context.Context, s *Session, on heard, settled func()) {
+// called, again and again, when a stream is there (up) and when an attempt to open
+// one, or the stream itself, is over.
+func (c *Client) keepListening(ctx context.Context, s *Session, on heard, settled func(up bool)) {
 	wait := listenFirst
 	for {
 		var since time.Time
 		retry, err := c.listenOnce(ctx, s, func(e *wire.Envelope, raw []byte) {
 			if e == nil {
 				since = time.Now()
-				settled()
+				settled(true)
 			}
 			on(e, raw)
 		})
-		settled()
+		settled(false)
 		switch {
 		case c.closed.Load() || ctx.Err() != nil:
 			return

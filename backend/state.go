@@ -187,7 +187,7 @@ func (s *Session) startFollowing(settled chan struct{}) {
 	late := time.AfterFunc(settleTime, settle)
 	if !s.c.background(0, func(context.Context) {
 		defer late.Stop()
-		s.c.keepListening(ctx, s, s.said, settle)
+		s.c.keepListening(ctx, s, s.said, func(bool) { settle() })
 	}) {
 		cancel()
 		late.Stop()

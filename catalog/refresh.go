@@ -174,6 +174,10 @@ func (l *loop) listen(ctx context.Context, silent chan struct{}) {
 				}
 				due.Reset(at.Sub(now))
 			}
+		case backend.Restarted:
+			at = time.Now()
+			due.Stop()
+			l.poke(l.changes)
 		case wire.NoteToolsChanged, wire.NotePromptsChanged, wire.NoteResourcesChanged:
 			l.said.Or(uint32(announced[method]))
 			l.poke(l.changes)
