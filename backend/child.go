@@ -114,9 +114,9 @@ func (c *child) post(msg []byte) { c.outbox.post(msg) }
 // with none it is a fault of the process, and they end with how it exits.
 func (c *child) end(reason error) {
 	c.once.Do(func() {
+		c.told.Store(reason != nil)
 		close(c.quit) // first, so that who fails for it can see why
 		if reason != nil {
-			c.told.Store(true)
 			c.mux.fail(reason)
 			c.outbox.close(reason)
 		}
