@@ -29,14 +29,16 @@ var programs = backendtest.Programs{
 		}
 		return workshop(backendtest.WithSDK(), elder)(c)
 	},
-	"sleeper": func(*backendtest.Child) error {
+	"sleeper": func(c *backendtest.Child) error {
 		signal.Ignore(syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
-		select {}
+		c.Linger()
+		return nil
 	},
 	"deaf": func(c *backendtest.Child) error { // ends with nothing but SIGKILL
 		signal.Ignore(syscall.SIGTERM)
-		_ = workshop(backendtest.WithSDK(), elder)(c)
-		select {}
+		err := workshop(backendtest.WithSDK(), elder)(c)
+		c.Linger()
+		return err
 	},
 	"quitter": func(*backendtest.Child) error {
 		fmt.Fprintln(os.Stderr, "no configuration: data.db")

@@ -118,6 +118,10 @@ func (c *Child) Server(opts ...Option) (*Server, error) {
 	return s, nil
 }
 
+// Linger does nothing until the test has ended: a process that nobody ends is not
+// left behind for ever.
+func (c *Child) Linger() { _, _ = c.acks.ReadByte() }
+
 // Command is this binary as another program of the same test.
 func (c *Child) Command(name string) *exec.Cmd {
 	cmd := exec.Command(os.Args[0]) //nolint:gosec // itself
