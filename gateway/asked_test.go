@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -66,6 +67,17 @@ func (a *asker) option(back string) backendtest.Option {
 	})
 }
 
+// got is what the backend was answered.
+func (a *asker) got(t rapid.TB) string {
+	select {
+	case got := <-a.answered:
+		return got
+	case <-time.After(time.Hour):
+		t.Fatal("the backend was not answered")
+		return ""
+	}
+}
+
 func TestQuestionsAndAnswersPassByteForByte(t *testing.T) {
 	eachPair(t, func(t *testing.T, c cell) {
 		a := &asker{answered: make(chan string, 1)}
@@ -100,7 +112,7 @@ func TestQuestionsAndAnswersPassByteForByte(t *testing.T) {
 				rt.Errorf("question: %s", diff)
 			}
 			want := brought(json.RawMessage(a.id), json.RawMessage(result))
-			got := <-a.answered
+			got := a.got(rt)
 			if c.back == modern {
 				// Between two of 2026-07-28 the state is what the client made of it.
 				state, rest, _ := strings.Cut(got, ` {`)

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -47,6 +48,14 @@ func (c cell) serve(t *testing.T, set settings, o ...backendtest.Option) (*backe
 	r := newRig(t, set, srv, sample(t, "two"))
 	synctest.Wait()
 	return srv, r
+}
+
+// soon is a context for what comes at once or never. A bubble with a gateway in it
+// is never still: whoever waits without an end waits until the tests are killed.
+func soon(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // public is what the client calls a tool of the backend.

@@ -170,7 +170,7 @@ func TestUpdatesThatNobodyReads(t *testing.T) {
 				t.Fatal(a.body)
 			}
 		}
-		if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()

@@ -164,7 +164,7 @@ func TestStreamsOutliveTheirToken(t *testing.T) {
 		p := c.join(t, r, &mcp.ClientOptions{ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changed <- struct{}{} }})
 		p.logs(t, "log", "error")
 		p.watch(t)
-		if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 			t.Fatal(err)
 		}
 		update(t, srv, "second")
@@ -175,13 +175,13 @@ func TestStreamsOutliveTheirToken(t *testing.T) {
 		for range 2 {
 			issuer.Revoke()
 			srv.EndStreams()
-			if err := srv.WaitStreams(t.Context(), 0); err != nil {
+			if err := srv.WaitStreams(soon(t), 0); err != nil {
 				t.Fatal(err)
 			}
-			if err := srv.WaitStreams(t.Context(), streams); err != nil {
+			if err := srv.WaitStreams(soon(t), streams); err != nil {
 				t.Fatal(err)
 			}
-			if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+			if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 				t.Fatal(err)
 			}
 			synctest.Wait()
@@ -206,7 +206,7 @@ func TestStreamsOutliveTheirToken(t *testing.T) {
 			t.Errorf("%d refusals: the test proves nothing", n)
 		}
 		p.unwatch(t)
-		if err := srv.WaitSubscriptions(t.Context(), watched, 0); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 0); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -233,7 +233,7 @@ func TestASessionLostWithItsToken(t *testing.T) {
 		if diff := cmp.Diff([]string{"log error e"}, p.logs(t, "log", "")); diff != "" {
 			t.Error(diff)
 		}
-		if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)

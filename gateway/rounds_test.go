@@ -269,7 +269,7 @@ func TestAServerThatPings(t *testing.T) {
 				if last := all[len(all)-1]; last.text(t) != "done" {
 					t.Error(last.raw)
 				}
-				if got := <-a.answered; got != `"p 1" {}` {
+				if got := a.got(t); got != `"p 1" {}` {
 					t.Errorf("answered %s", got)
 				}
 			})

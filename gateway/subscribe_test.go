@@ -49,7 +49,7 @@ func TestUpdatesOfAResourceAreTold(t *testing.T) {
 			t.Errorf("%d subscriptions before anybody asked", got)
 		}
 		p.watch(t)
-		if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 			t.Fatal(err)
 		}
 		for _, text := range []string{"second", "third"} {
@@ -63,7 +63,7 @@ func TestUpdatesOfAResourceAreTold(t *testing.T) {
 			}
 		}
 		p.unwatch(t)
-		if err := srv.WaitSubscriptions(t.Context(), watched, 0); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 0); err != nil {
 			t.Fatal(err)
 		}
 		update(t, srv, "fourth")
@@ -108,7 +108,7 @@ func TestTwoClientsWatchOneResource(t *testing.T) {
 			t.Errorf("the one that stayed: %s", diff)
 		}
 		second.unwatch(t)
-		if err := srv.WaitSubscriptions(t.Context(), watched, 0); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 0); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -122,7 +122,7 @@ func TestASubscriptionEndsWithItsClient(t *testing.T) {
 		p := c.join(t, r, &mcp.ClientOptions{})
 		p.watch(t)
 		_ = p.Close()
-		if err := srv.WaitSubscriptions(t.Context(), watched, 0); err != nil {
+		if err := srv.WaitSubscriptions(soon(t), watched, 0); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
@@ -178,7 +178,7 @@ func TestWhatAListeningClientIsSent(t *testing.T) {
 					t.Error(diff)
 				}
 				other.message(t)
-				if err := srv.WaitSubscriptions(t.Context(), watched, 1); err != nil {
+				if err := srv.WaitSubscriptions(soon(t), watched, 1); err != nil {
 					t.Fatal(err)
 				}
 				update(t, srv, "second")
@@ -197,7 +197,7 @@ func TestWhatAListeningClientIsSent(t *testing.T) {
 					}
 				}
 				s.close()
-				if err := srv.WaitSubscriptions(t.Context(), watched, 0); err != nil {
+				if err := srv.WaitSubscriptions(soon(t), watched, 0); err != nil {
 					t.Fatal(err)
 				}
 			})
