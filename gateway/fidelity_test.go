@@ -66,7 +66,7 @@ func TestWhatComesBeforeAndInsteadOfAResult(t *testing.T) {
 		check(t, func(rt *rapid.T) {
 			const token = `"mine"`
 			log := line(rt, `"level":"error"`, `"data":`+value(rt))
-			progress := line(rt, `"progressToken":TOKEN`, `"progress":`+fmt.Sprint(rapid.Float64().Draw(rt, "progress")))
+			progress := line(rt, `"progressToken":@`, `"progress":`+fmt.Sprint(rapid.Float64().Draw(rt, "progress")))
 			data, text := value(rt), value(rt)
 			if text[0] != '"' {
 				text = `"plain"`
@@ -75,7 +75,7 @@ func TestWhatComesBeforeAndInsteadOfAResult(t *testing.T) {
 			script = func(m backendtest.Message, token string) []string {
 				return []string{
 					`{"method":"notifications/message","params":` + log + `,"jsonrpc":"2.0"}`,
-					`{"jsonrpc":"2.0","params":` + strings.Replace(progress, "TOKEN", token, 1) + `,"method":"notifications/progress"}`,
+					`{"jsonrpc":"2.0","params":` + strings.Replace(progress, "@", token, 1) + `,"method":"notifications/progress"}`,
 					`{"error":` + failure + `,"id":` + string(m.ID) + `,"jsonrpc":"2.0"}`,
 				}
 			}
@@ -87,7 +87,7 @@ func TestWhatComesBeforeAndInsteadOfAResult(t *testing.T) {
 			if err := json.Unmarshal([]byte(all[2].raw), &whole); err != nil {
 				rt.Fatal(err)
 			}
-			want := []string{log, strings.Replace(progress, "TOKEN", token, 1), failure, `"id"`}
+			want := []string{log, strings.Replace(progress, "@", token, 1), failure, `"id"`}
 			got := []string{string(all[0].Params), string(all[1].Params), string(whole.Error), string(all[2].ID)}
 			if diff := cmp.Diff(want, got); diff != "" {
 				rt.Error(diff)
@@ -118,17 +118,17 @@ func TestDefinitionsPassByteForByte(t *testing.T) {
 			for i := range rapid.IntRange(1, 3).Draw(rt, "entries") {
 				id := fmt.Sprintf("n%d-%d", round, i)
 				for method, fixed := range map[string][]string{
-					"tools/list":               {`"name":"NAME"`, `"inputSchema":` + line(rt, `"type":"object"`), `"annotations":` + line(rt), `"_meta":` + line(rt)},
-					"prompts/list":             {`"description":` + text(rt), `"name":"NAME"`, `"_meta":` + line(rt)},
-					"resources/list":           {`"uri":"mem://` + id + `"`, `"name":"NAME"`, `"size":12345678901234567890`, `"description":` + text(rt)},
-					"resources/templates/list": {`"name":"NAME"`, `"uriTemplate":"tpl://` + id + `/{x}"`, `"_meta":` + line(rt)},
+					"tools/list":               {`"name":"@"`, `"inputSchema":` + line(rt, `"type":"object"`), `"annotations":` + line(rt), `"_meta":` + line(rt)},
+					"prompts/list":             {`"description":` + text(rt), `"name":"@"`, `"_meta":` + line(rt)},
+					"resources/list":           {`"uri":"mem://` + id + `"`, `"name":"@"`, `"size":12345678901234567890`, `"description":` + text(rt)},
+					"resources/templates/list": {`"name":"@"`, `"uriTemplate":"tpl://` + id + `/{x}"`, `"_meta":` + line(rt)},
 				} {
 					def, public := line(rt, fixed...), id
 					if method == "tools/list" || method == "prompts/list" {
 						public = c.public(id)
 					}
-					now[method] = append(now[method], strings.Replace(def, "NAME", id, 1))
-					want[method] = append(want[method], strings.Replace(def, "NAME", public, 1))
+					now[method] = append(now[method], strings.Replace(def, "@", id, 1))
+					want[method] = append(want[method], strings.Replace(def, "@", public, 1))
 				}
 			}
 			listed.Store(&now)

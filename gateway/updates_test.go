@@ -31,7 +31,7 @@ func (a *announcer) say(params string) {
 }
 
 // option takes standing streams, and subscriptions of 2026-07-28 to the resource.
-// ID in what is said is that of the subscription.
+// @ID@ in what is said is that of the subscription.
 func (a *announcer) option() backendtest.Option {
 	return backendtest.WithHandler(func(w http.ResponseWriter, r *http.Request, m backendtest.Message) bool {
 		listens := m.Method == "subscriptions/listen" && strings.Contains(string(m.Params), watched)
@@ -56,7 +56,7 @@ func (a *announcer) option() backendtest.Option {
 		for {
 			select {
 			case params := <-say:
-				_, _ = io.WriteString(w, `data: {"jsonrpc":"2.0","method":"notifications/resources/updated","params":`+strings.Replace(params, "ID", string(m.ID), 1)+"}\n\n")
+				_, _ = io.WriteString(w, `data: {"jsonrpc":"2.0","method":"notifications/resources/updated","params":`+strings.Replace(params, "@ID@", string(m.ID), 1)+"}\n\n")
 				_ = http.NewResponseController(w).Flush()
 			case <-r.Context().Done():
 				a.mu.Lock()
@@ -98,7 +98,7 @@ func TestUpdatesPassByteForByte(t *testing.T) {
 		check(t, func(rt *rapid.T) {
 			own := ""
 			if c.back == modern {
-				own = `"` + id + `":ID`
+				own = `"` + id + `":@ID@`
 			}
 			inner := line(rt, own, `"k":`+value(rt))
 			params := line(rt, `"uri":"mem://one"`, `"_meta":`+inner, `"n":12345678901234567890`)
@@ -129,7 +129,7 @@ func TestUpdatesPassByteForByte(t *testing.T) {
 // split returns the members of an object as they are written.
 func split(t rapid.TB, object string) map[string]string {
 	var raw map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(strings.Replace(object, ":ID", ":0", 1)), &raw); err != nil {
+	if err := json.Unmarshal([]byte(strings.Replace(object, "@ID@", "0", 1)), &raw); err != nil {
 		t.Fatalf("%v: %s", err, object)
 	}
 	out := map[string]string{}
