@@ -116,7 +116,7 @@ func TestAStandingStreamThatNobodyReads(t *testing.T) {
 
 // TestACallWhoseStreamNobodyReads holds its backend back: nothing piles up.
 func TestACallWhoseStreamNobodyReads(t *testing.T) {
-	const most = 64 << 20
+	const most = 8 << 20 // for a client that may come back it goes on without it
 	eachCell(t, func(t *testing.T, c cell) {
 		var wrote atomic.Int64
 		ended := make(chan struct{})
