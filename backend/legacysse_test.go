@@ -215,7 +215,7 @@ func TestLegacyStreamThatEndsFailsItsCallsAndIsReplaced(t *testing.T) {
 		}
 		r.mustCall()
 		time.Sleep(2 * time.Second)
-		want(t, "established again", count(l.heard(), ""), 1)
+		want(t, "established again", established(l.heard()), 1)
 		want(t, "executions", r.srv.Executions("slow"), callers)
 		want(t, "sessions", r.srv.Sessions(), 2)
 		r.srv.AddTool(backendtest.Tool{Name: "new"})

@@ -103,7 +103,7 @@ func TestKilledProcessFailsWhatItHadAndIsReplaced(t *testing.T) {
 			_, err = resp.Body.Read(buf)
 		}
 		wantExit(t, err, "signal: killed")
-		want(t, "established again", <-told, "") // by a process of its own
+		want(t, "established again", established([]string{<-told}), 1) // by a process of its own
 		s.text("echo")
 		want(t, "executions", s.p.Executions("hang")+s.p.Executions("steps"), 2)
 		want(t, "processes", len(s.p.Started()), 2)

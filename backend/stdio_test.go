@@ -200,7 +200,7 @@ func TestProcessThatEndsFailsItsCallsAndIsReplaced(t *testing.T) {
 					t.Fatal(err)
 				}
 				time.Sleep(2 * time.Second)
-				want(t, "established again", count(l.heard(), "")+count(l.heard(), backend.Restarted), 1)
+				want(t, "established again", established(l.heard()), 1)
 				want(t, "executions", r.srv.Executions("slow"), callers)
 				want(t, "started", m.started(), map[string]int{elder: 3, modern: 2}[revision])
 				f := r.c.Facts().Process
