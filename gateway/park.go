@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"bytes"
 	"net/http"
 	"sync"
 	"time"
@@ -53,8 +52,13 @@ func (p *interviewed) park(q *request, events *eventWriter) {
 	events.message(doc)
 }
 
-// key names a question in inputRequests by the server's own id.
-func key(own []byte) string { return "q" + string(bytes.Trim(own, `"`)) }
+// key names a question in inputRequests by the server's own id. 1 and "1" are two.
+func key(own []byte) string {
+	if own[0] == '"' {
+		return "s" + string(own[1:len(own)-1])
+	}
+	return "q" + string(own)
+}
 
 // goOn attends the call again, with the client's answers.
 func (p *interviewed) goOn(q *request, answers []byte) {
