@@ -120,7 +120,7 @@ func TestAQuestionOnTheStandingStreamNeverReachesAnother(t *testing.T) {
 			return backendtest.Sample(ctx, string(args))
 		}))
 		join := func(name string) *party {
-			return c.join(t, r, &mcp.ClientOptions{CreateMessageHandler: func(_ context.Context, q *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) { //nolint:staticcheck // the elder revisions have it
+			return c.join(t, r, &mcp.ClientOptions{CreateMessageHandler: func(_ context.Context, q *mcp.CreateMessageRequest) (*mcp.CreateMessageResult, error) {
 				text := q.Params.Messages[0].Content.(*mcp.TextContent).Text
 				if !strings.Contains(text, name) {
 					t.Errorf("%s was asked %s", name, text)
