@@ -145,6 +145,9 @@ func (cl *call) prepare(a attempt) (v guard.Verdict, ok bool) {
 		cl.use(r, nil, c.modern)
 		return guard.Accepted, true
 	}
+	if cl.req.StatelessOnly {
+		return cl.fail(cl.error(KindCanceled, ErrSessions)), false
+	}
 	if cl.s.over.Load() {
 		return cl.fail(cl.error(KindClosed, nil)), false
 	}

@@ -28,6 +28,9 @@ type Request struct {
 	Session        *Session // nil: the client's own
 	// Tasks says that the backend answers with tasks: Response.Task tells which then.
 	Tasks bool
+	// StatelessOnly has the request fail with ErrSessions, unsent, when the backend
+	// turns out to speak a revision with sessions.
+	StatelessOnly bool
 	// FreshID has the backend told an id of our own, for a request that repeats one
 	// with the same ID (basic/patterns/mrtr, 2026-07-28).
 	FreshID bool

@@ -258,6 +258,10 @@ func (s *Session) Decline(id []byte, code int, msg string) {
 	s.c.background(farewellTime, func(ctx context.Context) { _ = s.Send(ctx, body) })
 }
 
+// ErrSessions is what errors.Is finds where Request.StatelessOnly kept a request
+// from being sent.
+var ErrSessions = errors.New("the backend has sessions")
+
 // ErrStateless is the error of a request that only backends with sessions know.
 var ErrStateless = errors.New("the backend has no sessions")
 

@@ -46,6 +46,7 @@ func (q *request) interview(b *Backend) {
 	if b.Client.Revision() == "" && stated != nil {
 		// Whether the state is ours is not known yet: a backend of 2026-07-28 gets
 		// its own back, an elder one is never told of it.
+		q.out.StatelessOnly = true
 		stated, answers = nil, nil
 	}
 	if stated == nil {
@@ -276,7 +277,11 @@ func (p *interviewed) run(q *request) {
 		case h := <-p.heads:
 			if h.err != nil {
 				p.heads <- h // for end
-				q.unavailable(h.err)
+				if errors.Is(h.err, backend.ErrSessions) {
+					q.badState()
+				} else {
+					q.unavailable(h.err)
+				}
 				p.end()
 				return
 			}
