@@ -135,7 +135,9 @@ func (q *request) answered() {
 
 // pass sends a message of the client to whoever it is for.
 func (q *request) pass(to session.Replier, body []byte) error {
-	ctx, cancel := context.WithTimeout(q.ctx, passTime)
+	// What has been read whole is delivered, also when the client does not wait for
+	// our answer: some leave as soon as their call has its own.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(q.ctx), passTime)
 	defer cancel()
 	err := to.Send(ctx, body)
 	if err != nil {

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,7 +78,10 @@ func (stranger) ListRoots(context.Context, mcpgotypes.ListRootsRequest) (*mcpgot
 func TestAClientOfAnotherFamilyIsAsked(t *testing.T) {
 	eachPair(t, func(t *testing.T, c cell) {
 		srv, r := c.serve(t, settings{}, asking()...)
-		o := []mcpgotransport.StreamableHTTPCOption{mcpgotransport.WithHTTPBasicClient(r.http), mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler))}
+		// This client gives up the requests that carry its answers when the call is
+		// over. net/http can then fail a request that has the same connection next.
+		once := &http.Client{Transport: &http.Transport{DialContext: r.trips.dial, DisableKeepAlives: true}}
+		o := []mcpgotransport.StreamableHTTPCOption{mcpgotransport.WithHTTPBasicClient(once), mcpgotransport.WithHTTPLogger(slog.New(slog.DiscardHandler))}
 		if c.front == elder {
 			o = append(o, mcpgotransport.WithContinuousListening())
 		}

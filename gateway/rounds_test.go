@@ -324,3 +324,30 @@ func TestWhatIsSaidWhileACallWaits(t *testing.T) {
 		}
 	})
 }
+
+// TestAnAnswerIsDeliveredThoughItsSenderLeaves is one whose request the client gives
+// up while the backend is slow to take it: the call goes on.
+func TestAnAnswerIsDeliveredThoughItsSenderLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := cell{elder, elder, "/mcp"}
+		srv, r := c.serve(t, settings{}, append(asking(),
+			backendtest.WithFault(backendtest.Latency(5*time.Second).ForMethod(backendtest.MethodResponse)))...)
+		h := c.hand(r, `{"elicitation":{}}`)
+		s := r.stream(h.call(`1`, "form", ""))
+		q := s.message(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		answer := r.request("POST", c.path, fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":%s}`, q.ID, yes), h.in()...)
+		resp, err := r.http.Do(answer.WithContext(ctx))
+		if err == nil {
+			_ = resp.Body.Close()
+			t.Error("the backend was quick")
+		}
+		if _, last := s.until(t, `1`); last.Error != nil {
+			t.Error(last.raw)
+		}
+		if n := srv.Executions("form"); n != 1 {
+			t.Errorf("%d executions, want 1", n)
+		}
+	})
+}
