@@ -18,7 +18,7 @@ const module = "github.com/recloser-mcp/recloser"
 var floors = [][]string{
 	{"auth", "guard", "status", "wire"},
 	{"backend"},
-	{"caller", "catalog", "health", "session", "telemetry"},
+	{"caller", "catalog", "health", "journal", "session", "telemetry"},
 	{"admin", "gateway"},
 	{"config"},
 	{"server"},

@@ -86,26 +86,33 @@ func (w *watchedValues) files() []string {
 	return slices.Compact(all)
 }
 
-// Watch watches the directories of the files, not the files: a file that is
-// replaced is another file, and a mounted Kubernetes secret changes by the swap of
-// a symbolic link beside it.
+// Watch implements Watcher.
 func (w *watchedValues) Watch(ctx context.Context, changed func()) error {
-	files := w.files()
+	return WatchFiles(ctx, w.files(), func() { w.tell(changed) })
+}
+
+// WatchFiles calls changed at its start, and whenever one of the files may have
+// changed, until ctx ends or watching fails; changed has to look for itself. It
+// watches the directories of the files, not the files: a file that is replaced is
+// another file, and a mounted Kubernetes secret changes by the swap of a symbolic
+// link beside it. Changes in quick succession are one, and all files are looked at
+// every minute in case the system lost an event.
+func WatchFiles(ctx context.Context, files []string, changed func()) error {
 	if len(files) == 0 {
 		return nil
 	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
-		w.tell(changed) // at least as often as the source tries to watch
+		changed() // at least as often as watching is tried
 		return fmt.Errorf("file watch: %w", err)
 	}
 	defer n.Close()
 	watched := make(map[string]bool)
 	if err := follow(n, watched, files); err != nil {
-		w.tell(changed)
+		changed()
 		return err
 	}
-	w.tell(changed) // what changed before the watch stood
+	changed() // what happened before the watch stood
 
 	slow := time.NewTicker(recheck)
 	defer slow.Stop()
@@ -136,10 +143,10 @@ func (w *watchedValues) Watch(ctx context.Context, changed func()) error {
 		}
 		soon = nil
 		if err := follow(n, watched, files); err != nil {
-			w.tell(changed)
+			changed()
 			return err
 		}
-		w.tell(changed)
+		changed()
 	}
 }
 

@@ -53,6 +53,7 @@ type call struct {
 	rpc        error            // the JSON-RPC error that was recognized in the answer
 	ended      bool
 	out        wholeBody // the answer, when it was read here
+	sends      []Sent    // from the first one that was not accepted on
 }
 
 // notRun is the result of a call that never reached the guard.
@@ -127,6 +128,7 @@ func (cl *call) Send(_ context.Context, a attempt) guard.Verdict {
 	if x.status == http.StatusNotFound && cl.session != nil && cl.session.id != "" && !cl.lost {
 		cl.lost = true
 		cl.s.drop(cl.session)
+		cl.note(x)
 		discard(x.resp)
 		return guard.Again
 	}
@@ -201,6 +203,7 @@ func (cl *call) freeID() {
 // after notes an exchange and turns it into the attempt's verdict.
 func (cl *call) after(m *message, x exchange) guard.Verdict {
 	cl.x = x
+	cl.note(x)
 	switch {
 	case x.verdict == guard.Accepted:
 		return guard.Accepted
@@ -221,6 +224,14 @@ func (cl *call) after(m *message, x exchange) guard.Verdict {
 		cl.release()
 	}
 	return guard.Neutral
+}
+
+// note keeps what is told of a send. A call that nothing is wrong with costs nothing
+// here.
+func (cl *call) note(x exchange) {
+	if (len(cl.sends) > 0 || x.verdict != guard.Accepted) && len(cl.sends) < maxSent {
+		cl.sends = append(cl.sends, x.sent)
+	}
 }
 
 // worthAnother excludes what no second try can change within a call.
@@ -285,7 +296,7 @@ func (cl *call) finish(err *Error) {
 	}
 	f.called(cl.info.Class, cl.refusals, cl.began, err)
 	if t := cl.c.o.Trace; t.CallEnd != nil {
-		r := CallResult{Guard: *cl.result, Start: cl.began, Took: time.Since(cl.began), Err: cl.rpc}
+		r := CallResult{Guard: *cl.result, Start: cl.began, Took: time.Since(cl.began), Err: cl.rpc, Sends: cl.sends}
 		if cl.credential != nil {
 			r.Guard.Generation = cl.credential.Generation()
 		}

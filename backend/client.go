@@ -201,6 +201,14 @@ func (c *Client) Scrub(text string) string {
 	return text
 }
 
+// Reset closes the breaker of the backend: calls are retried again, and those that
+// wait are sent at once.
+func (c *Client) Reset() { c.conn.guard.Reset() }
+
+// Renew fetches the credential anew now, as if it had been replaced from outside. A
+// new one closes the breaker.
+func (c *Client) Renew(ctx context.Context) (auth.Outcome, error) { return c.conn.source.Rotate(ctx) }
+
 // Facts returns what is known of the backend now.
 func (c *Client) Facts() Facts {
 	f := Facts{Name: c.o.Name, Guard: c.conn.guard.State(), Credential: c.conn.source.Facts()}

@@ -96,6 +96,7 @@ type exchange struct {
 	err       error  // of the transport
 	unsent    bool   // nothing that could be acted on was written
 	elsewhere string // where a redirect leads, as far as that may be shown
+	sent      Sent
 }
 
 // open returns a reader over the body from its start, of the one type that
@@ -185,8 +186,9 @@ func (n *conn) send(ctx context.Context, m *message, a attempt) exchange {
 	if x.status/100 == 3 && x.resp != nil {
 		x.elsewhere = elsewhere(x.resp, a.Credential)
 	}
+	x.sent = Sent{Method: m.info.Method, At: began, Took: time.Since(began), Status: x.status, Cause: a.Cause, Generation: info.Generation}
 	if n.trace.SendEnd != nil {
-		n.trace.SendEnd(ctx, info, SendResult{Status: x.status, Verdict: x.verdict, Start: began, Took: time.Since(began), Err: x.err})
+		n.trace.SendEnd(ctx, info, SendResult{Status: x.status, Verdict: x.verdict, Start: began, Took: x.sent.Took, Err: x.err})
 	}
 	return x
 }

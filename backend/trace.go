@@ -52,7 +52,23 @@ type CallResult struct {
 	Took  time.Duration
 	Kind  Kind  // 0 unless Err is an *Error
 	Err   error // *Error or *RPCError where one was recognized; nil for a result
+	// Sends are the physical requests, from the first one that was not accepted on;
+	// nil when the only one was.
+	Sends []Sent
 }
+
+// Sent is one physical request that was made for a call.
+type Sent struct {
+	Method     string // another than the call's for one that had to come before it
+	At         time.Time
+	Took       time.Duration // until the head of the answer
+	Status     int           // 0: no answer
+	Cause      guard.Cause
+	Generation uint64 // of the credential
+}
+
+// maxSent bounds the sends that are noted of one call.
+const maxSent = 16
 
 // SendInfo names one physical request.
 type SendInfo struct {

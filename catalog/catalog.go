@@ -8,6 +8,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"log/slog"
@@ -45,18 +46,18 @@ type Backend struct {
 
 // Catalog keeps the snapshot fresh. All methods are safe for concurrent use.
 type Catalog struct {
-	o        Options
-	backends []Backend
-	loops    map[string]*loop // by name
-	current  atomic.Pointer[Snapshot]
+	log     *slog.Logger
+	current atomic.Pointer[Snapshot]
 
 	mu      sync.Mutex
+	loops   map[string]*loop // by name
 	merger  *merger
-	history []history // by index of the backend
-	facts   []Facts
 	told    map[Report]bool
 	nextSub int
 	subs    map[int]func(Change)
+
+	ctx     context.Context // of Run; nil before it and after it
+	running sync.WaitGroup
 }
 
 // Facts is what the catalogue knows of one backend, for status pages.
@@ -96,16 +97,10 @@ type Change struct {
 // New makes a catalogue of the backends, in the order of the configuration. It
 // does nothing until Run.
 func New(o Options, backends []Backend) *Catalog {
-	c := &Catalog{
-		o:        o.withDefaults(),
-		backends: slices.Clone(backends),
-		loops:    make(map[string]*loop, len(backends)),
-		history:  make([]history, len(backends)),
-		facts:    make([]Facts, len(backends)),
-		subs:     make(map[int]func(Change)),
-	}
-	c.merger = newMerger(c.o, c.backends)
-	for i, b := range c.backends {
+	o = o.withDefaults()
+	c := &Catalog{log: o.Logger, loops: make(map[string]*loop, len(backends)), subs: make(map[int]func(Change))}
+	c.merger = newMerger(o, slices.Clone(backends))
+	for i, b := range c.merger.backends {
 		c.loops[b.Name] = newLoop(c, i, b)
 	}
 	c.current.Store(c.merger.snapshot())
@@ -115,14 +110,30 @@ func New(o Options, backends []Backend) *Catalog {
 // Run keeps the catalogue fresh until ctx ends. It returns when everything that
 // it started has ended. Call it once.
 func (c *Catalog) Run(ctx context.Context) {
-	var wg sync.WaitGroup
+	c.mu.Lock()
+	c.ctx = ctx
 	for _, l := range c.loops {
-		wg.Go(func() { l.run(ctx) })
+		c.start(l)
 	}
-	if c.o.Conflicts == Priority {
-		wg.Go(func() { c.settle(ctx) })
+	if c.merger.conflicts == Priority {
+		c.running.Go(func() { c.settle(ctx) })
 	}
-	wg.Wait()
+	c.mu.Unlock()
+	<-ctx.Done()
+	c.mu.Lock()
+	c.ctx = nil // nothing is started from here on
+	c.mu.Unlock()
+	c.running.Wait()
+}
+
+// start runs the loop of a backend. c.mu is held.
+func (c *Catalog) start(l *loop) {
+	ctx, stop := context.WithCancel(c.ctx)
+	l.stop = stop
+	c.running.Go(func() {
+		defer stop()
+		l.run(ctx)
+	})
 }
 
 // patience is how long the names of a backend wait for backends before it that
@@ -137,7 +148,7 @@ func (c *Catalog) settle(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-		c.publish(0, 0, func() { c.merger.settled = true })
+		c.publish(nil, 0, func() { c.merger.settled = true })
 	}
 }
 
@@ -147,20 +158,22 @@ func (c *Catalog) Snapshot() *Snapshot { return c.current.Load() }
 // Kick asks for a refresh of the backend now: it has just answered again after
 // trouble. Kicks that come while one waits are one.
 func (c *Catalog) Kick(name string) {
-	if l := c.loops[name]; l != nil {
+	c.mu.Lock()
+	l := c.loops[name]
+	c.mu.Unlock()
+	if l != nil {
 		l.poke(l.kicks)
 	}
 }
 
 // Facts returns what is known of the backend, nothing for an unknown name.
 func (c *Catalog) Facts(name string) Facts {
-	l := c.loops[name]
-	if l == nil {
-		return Facts{}
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.facts[l.index]
+	if l := c.loops[name]; l != nil {
+		return l.facts
+	}
+	return Facts{}
 }
 
 // Subscribe has f called after each refresh that changed a public list, until
@@ -183,40 +196,53 @@ func (c *Catalog) Subscribe(f func(Change)) (cancel func()) {
 //
 // said are the lists that it announced a change of. Clients are told of it also where
 // nothing is different: only they know what they make of it.
-func (c *Catalog) update(i int, caps *backend.Capabilities, said Kinds) {
-	l := newListing(c.backends[i].Name, caps, c.merger.rules[c.backends[i].Name])
-	c.publish(i, said, func() {
-		now := time.Now()
-		c.history[i].note(l)
-		c.merger.listings[i], c.merger.views[i] = l, nil
-		c.facts[i] = Facts{
-			Subscribe: l.subscribe, Tasks: l.tasks,
-			Loaded: true, Revision: l.revision, Server: l.server, LastRefresh: now, Tried: now,
-			Tools: len(l.items[Tool]), Prompts: len(l.items[Prompt]),
-			Resources: len(l.items[Resource]), Templates: len(l.items[Template]),
-			Redefined: c.history[i].changes,
+func (c *Catalog) update(l *loop, caps *backend.Capabilities, said Kinds) {
+	c.publish(l, said, func() {
+		if c.loops[l.b.Name] != l {
+			return // it is no longer served
 		}
+		l.caps = caps
+		c.read(l)
+		now := time.Now()
+		l.facts.LastRefresh, l.facts.Tried = now, now
+		l.facts.Err, l.facts.Reason = nil, ""
 	})
 }
 
+// read applies the rules for a backend to what it lists. c.mu is held.
+func (c *Catalog) read(l *loop) {
+	it := newListing(l.b.Name, l.caps, c.merger.rules[l.b.Name])
+	l.history.note(it)
+	c.merger.listings[l.index], c.merger.views[l.index] = it, nil
+	f := &l.facts
+	f.Loaded, f.Subscribe, f.Tasks, f.Revision, f.Server = true, it.subscribe, it.tasks, it.revision, it.server
+	f.Tools, f.Prompts = len(it.items[Tool]), len(it.items[Prompt])
+	f.Resources, f.Templates = len(it.items[Resource]), len(it.items[Template])
+	f.Redefined = l.history.changes
+}
+
 // publish makes a snapshot after a change under the lock, and tells what is new
-// in it. said are the lists of backend i that are worth telling of in any case.
-func (c *Catalog) publish(i int, said Kinds, change func()) {
+// in it. said are the lists of a backend that are worth telling of in any case.
+func (c *Catalog) publish(l *loop, said Kinds, change func()) {
 	c.mu.Lock()
 	change()
 	before, after := c.current.Load(), c.merger.snapshot()
 	c.current.Store(after)
 	lists := difference(before, after)
 	if lists.All |= said; said != 0 {
-		lists.Own[c.backends[i].Slug] |= said
+		lists.Own[l.b.Slug] |= said
 	}
 	reports := c.untold(after.reps)
 	subs := slices.Collect(maps.Values(c.subs))
+	scrubs := make(map[string]func(string) string, len(reports))
+	for _, r := range reports {
+		scrubs[r.Backend] = c.scrub(r.Backend)
+	}
 	c.mu.Unlock()
 
 	for _, r := range reports {
-		scrub := c.scrub(r.Backend)
-		c.o.Logger.LogAttrs(context.Background(), slog.LevelWarn, "catalogue entry needs attention",
+		scrub := scrubs[r.Backend]
+		c.log.LogAttrs(context.Background(), slog.LevelWarn, "catalogue entry needs attention",
 			slog.String("backend", r.Backend), slog.String("kind", r.Kind.String()),
 			slog.String("name", scrub(r.Name)), slog.String("public", scrub(r.Public)), slog.String("text", scrub(r.Text)))
 	}
@@ -229,25 +255,24 @@ func (c *Catalog) publish(i int, said Kinds, change func()) {
 }
 
 // failed notes a refresh that failed. What was listed stays.
-func (c *Catalog) failed(i int, err error) {
+func (c *Catalog) failed(l *loop, err error) {
 	c.mu.Lock()
-	f := &c.facts[i]
+	f := &l.facts
 	reason := reasonOf(err)
 	news := f.Reason != reason
 	f.Tried, f.Err, f.Reason = time.Now(), err, reason
 	c.mu.Unlock()
 	if news {
-		c.o.Logger.LogAttrs(context.Background(), slog.LevelInfo, "catalogue not refreshed",
-			slog.String("backend", c.backends[i].Name), slog.String("reason", reason), slog.Any("error", err))
+		c.log.LogAttrs(context.Background(), slog.LevelInfo, "catalogue not refreshed",
+			slog.String("backend", l.b.Name), slog.String("reason", reason), slog.Any("error", err))
 	}
 }
 
-// scrub returns what takes the credential of a backend out of its own words.
+// scrub returns what takes the credential of a backend out of its own words. c.mu
+// is held.
 func (c *Catalog) scrub(backend string) func(string) string {
-	for _, b := range c.backends {
-		if b.Name == backend && b.Scrub != nil {
-			return b.Scrub
-		}
+	if l := c.loops[backend]; l != nil && l.b.Scrub != nil {
+		return l.b.Scrub
 	}
 	return func(text string) string { return text }
 }
@@ -269,12 +294,22 @@ func (c *Catalog) untold(reports []Report) (fresh []Report) {
 func difference(before, after *Snapshot) Change {
 	change := Change{All: changed(before.all, after.all), Own: make(map[string]Kinds)}
 	for slug, v := range after.own {
-		if k := changed(before.own[slug], v); k != 0 {
+		if k := changed(cmp.Or(before.own[slug], &nothing), v); k != 0 {
 			change.Own[slug] = k
+		}
+	}
+	for slug, v := range before.own {
+		if after.own[slug] == nil {
+			if k := changed(v, &nothing); k != 0 {
+				change.Own[slug] = k
+			}
 		}
 	}
 	return change
 }
+
+// nothing is the view of a backend that is not there.
+var nothing View
 
 func changed(before, after *View) (k Kinds) {
 	for kind, bit := range [kinds]Kinds{Tool: Tools, Prompt: Prompts, Resource: Resources, Template: Resources} {

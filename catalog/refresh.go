@@ -38,9 +38,16 @@ const (
 
 // loop keeps one backend's part of the catalogue fresh. One refresh runs at a
 // time; what asks for another meanwhile gets it afterwards.
+//
+// The catalogue's lock guards the first group.
 type loop struct {
+	index   int // in the order of the configuration
+	caps    *backend.Capabilities
+	history history
+	facts   Facts
+	stop    func() // nil before it runs
+
 	c       *Catalog
-	index   int
 	b       Backend
 	kicks   chan struct{} // the backend answers again
 	changes chan struct{} // the backend says that a list changed
@@ -91,13 +98,13 @@ func (l *loop) refresh(ctx context.Context) error {
 	caps, err := l.b.Client.ListCapabilities(limited)
 	if err != nil {
 		if ctx.Err() == nil { // else we are stopping: this says nothing about the backend
-			l.c.failed(l.index, err)
+			l.c.failed(l, err)
 		}
 		l.said.Or(said)
 		return err
 	}
 	l.loaded, l.missed, l.failures = true, false, 0
-	l.c.update(l.index, caps, Kinds(said))
+	l.c.update(l, caps, Kinds(said))
 	return nil
 }
 
@@ -184,7 +191,7 @@ func (l *loop) listen(ctx context.Context, silent chan struct{}) {
 		}
 	})
 	if err != nil && ctx.Err() == nil {
-		l.c.o.Logger.LogAttrs(ctx, slog.LevelDebug, "no standing stream",
+		l.c.log.LogAttrs(ctx, slog.LevelDebug, "no standing stream",
 			slog.String("backend", l.b.Name), slog.Any("error", err))
 	}
 }

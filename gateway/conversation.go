@@ -23,7 +23,7 @@ const (
 // of the client and with its capabilities.
 func (q *request) upstream(b *Backend) (*backend.Session, bool) {
 	sess := q.sess
-	u, ok := sess.Upstream(b.Name, func() session.Upstream {
+	u, ok := sess.Upstream(b.key, func() session.Upstream {
 		var up *backend.Session
 		o := backend.SessionOptions{ClientInfo: sess.Info().ClientInfo, Capabilities: sess.Info().Capabilities}
 		o.Message = func(e *wire.Envelope, raw []byte) { q.g.said(sess, up, e, raw) }

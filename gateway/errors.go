@@ -143,6 +143,12 @@ func reasonOf(err error) string {
 
 // notFound answers that a name or URI is nobody's.
 func (q *request) notFound(what, name string) {
+	if b := q.paused(name); b != "" {
+		data := wire.Quote([]byte(`{"backend":`), b)
+		data = append(wire.Quote(append(data, `,"reason":"disabled","hint":`...), "to use it again: recloser backend resume "+b), '}')
+		q.fail(http.StatusOK, CodeBackend, "backend "+shorten(b)+" is paused", data)
+		return
+	}
 	msg := "there is no " + what + " " + strconv.Quote(shorten(name))
 	if missing := q.view().Missing(); len(missing) > 0 {
 		msg += "; backends that could not be listed yet: " + shorten(strings.Join(missing, ", "))

@@ -19,11 +19,9 @@ func (q *request) extension() {
 	case wire.ClassOf(q.env.Method) == wire.ClassClient:
 		q.unknownMethod() // only servers ask these
 	case q.scope != "":
-		for _, b := range q.g.backends {
-			if b.Slug == q.scope {
-				q.hand(b)
-				return
-			}
+		if b := q.g.table.Load().slugs[q.scope]; b != nil && !b.Paused {
+			q.hand(b)
+			return
 		}
 		q.unknownMethod()
 	case q.env.Method == wire.MethodTasksList:
@@ -84,8 +82,10 @@ func (t *taskBook) find(owner, id string) string {
 // taskBackends are the backends that have tasks in the client's revision, in the
 // order of the configuration.
 func (q *request) taskBackends() (all []*Backend) {
-	for i := range q.g.o.Backends {
-		b := q.g.backends[q.g.o.Backends[i].Name]
+	for _, b := range q.g.table.Load().list {
+		if b.Paused {
+			continue
+		}
 		if f := q.g.o.Catalog.Facts(b.Name); f.Tasks && f.Revision.Stateless() == q.modern() {
 			all = append(all, b)
 		}
@@ -103,7 +103,7 @@ func (q *request) task() {
 		}
 	}
 	all := q.taskBackends()
-	b := q.g.backends[q.g.tasks.find(q.owner, id)]
+	b := q.g.backend(q.g.tasks.find(q.owner, id))
 	switch {
 	case len(all) == 0:
 		q.unknownMethod()

@@ -26,7 +26,7 @@ func (q *request) forward() {
 		q.notFound(kind.String(), string(name))
 		return
 	}
-	b := q.g.backends[entry.Backend]
+	b := q.g.backend(entry.Backend)
 	if b == nil {
 		q.notFound(kind.String(), string(name))
 		return
@@ -49,6 +49,13 @@ func (q *request) forward() {
 // dispatch sends the request that has been prepared, in the way that the revisions
 // of both sides want.
 func (q *request) dispatch(b *Backend) {
+	for !b.users.enter() {
+		if b = q.g.backend(b.Name); b == nil {
+			q.invalid(http.StatusOK, "the backend has just been taken out of service")
+			return
+		}
+	}
+	defer b.users.leave()
 	q.out.Tasks = q.g.o.Catalog.Snapshot().HasTasks(b.Name)
 	switch {
 	case q.sess != nil:

@@ -22,7 +22,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -66,6 +65,11 @@ type Backend struct {
 	Client Client
 	// PassthroughHeaders names headers of a client's request that go on.
 	PassthroughHeaders []string
+	// Paused keeps calls away from it. Its endpoint stays, and says so.
+	Paused bool
+
+	key   string // among the sessions of a client; never used again
+	users *users
 }
 
 // Client is what the gateway needs of a backend; *backend.Client is one.
@@ -142,8 +146,8 @@ const (
 // Gateway is an http.Handler. It is safe for concurrent use.
 type Gateway struct {
 	o        Options
-	backends map[string]*Backend // by name
-	slugs    map[string]bool
+	table    atomic.Pointer[table]
+	numbers  atomic.Int64 // of backends so far
 	own      ownResults
 	standing subscribers
 	parked   lot
@@ -157,6 +161,8 @@ type Gateway struct {
 	done     chan struct{} // closed when draining begins: standing streams end
 	idle     chan struct{} // closed when draining and nothing is in flight
 	drained  sync.Once
+
+	replacing sync.Mutex
 }
 
 // New makes a gateway. It starts no goroutine; Shutdown ends it.
@@ -171,17 +177,9 @@ func New(o Options) *Gateway {
 	}
 	g := &Gateway{
 		o: o, own: newOwnResults(o.ServerInfo),
-		backends: make(map[string]*Backend, len(o.Backends)), slugs: make(map[string]bool, len(o.Backends)),
 		done: make(chan struct{}), idle: make(chan struct{}), seal: newSealer(),
 	}
-	for i := range o.Backends {
-		b := o.Backends[i]
-		b.PassthroughHeaders = slices.Clone(b.PassthroughHeaders)
-		for n, name := range b.PassthroughHeaders {
-			b.PassthroughHeaders[n] = http.CanonicalHeaderKey(name)
-		}
-		g.backends[b.Name], g.slugs[b.Slug] = &b, true
-	}
+	g.table.Store(newTable(o.Backends, nil, &g.numbers))
 	g.cancel = o.Catalog.Subscribe(g.changed)
 	return g
 }
@@ -273,7 +271,7 @@ func (g *Gateway) scope(path string) (slug string, ok bool) {
 		return "", ok
 	}
 	slug, ok = strings.CutPrefix(rest, "/")
-	return slug, ok && g.slugs[slug]
+	return slug, ok && g.table.Load().slugs[slug] != nil
 }
 
 // request is one HTTP request on its way through the gateway.

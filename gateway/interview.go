@@ -101,7 +101,7 @@ func (q *request) commonUpstream(b *Backend) (up *backend.Session, release func(
 	if err != nil {
 		return nil, nil, false
 	}
-	u, ok := sess.Upstream(b.Name, func() session.Upstream {
+	u, ok := sess.Upstream(b.key, func() session.Upstream {
 		var s *backend.Session
 		s = b.Client.NewSession(backend.SessionOptions{Common: true, LogLevel: level,
 			ClientInfo: bytes.Clone(info.ClientInfo), Capabilities: bytes.Clone(info.Capabilities),

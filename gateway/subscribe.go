@@ -93,5 +93,5 @@ func (q *request) backendOf(uri string) *Backend {
 	if !ok {
 		return nil
 	}
-	return q.g.backends[entry.Backend]
+	return q.g.backend(entry.Backend)
 }

@@ -283,6 +283,17 @@ func (g *Guard[C]) Rotated() {
 	g.unlock()
 }
 
+// Reset forgets the trouble at hand, as an accepted call would: the breaker closes
+// and everyone who waits sends again at once. It is for people who know that the
+// backend was mended.
+func (g *Guard[C]) Reset() {
+	g.lock()
+	defer g.unlock()
+	if !g.closed {
+		g.clean()
+	}
+}
+
 // State returns a copy of what the guard knows now. Asking for it is no use of
 // the credential.
 func (g *Guard[C]) State() State {

@@ -49,6 +49,9 @@ func (o Options) WithDefaults() Options {
 // Backend is what the monitor needs of one backend.
 type Backend struct {
 	Name string
+	// Of tells this backend from another one that later has the name. It is
+	// compared with ==.
+	Of any
 	// Probe sends the cheapest request that shows whether the backend answers
 	// and accepts the credential.
 	Probe func(context.Context) error
@@ -66,42 +69,100 @@ type Verdict struct {
 
 // Monitor probes backends. Its methods are safe for concurrent use.
 type Monitor struct {
+	after func(name string, before, now Verdict)
+
+	mu       sync.Mutex
 	o        Options
 	backends map[string]*watch
-	after    func(name string, before, now Verdict)
+	ctx      context.Context // of Run; nil before it and after it
+	running  sync.WaitGroup
 }
 
 type watch struct {
 	Backend
 	kick chan struct{}
-	mu   sync.Mutex
-	v    Verdict
+	stop func() // nil before it runs; the monitor's lock guards it
+
+	probing sync.Mutex // one probe at a time
+	mu      sync.Mutex
+	v       Verdict
 }
 
 // New returns a monitor of the given backends. after, when not nil, is told of
 // the end of every probe.
 func New(o Options, backends []Backend, after func(name string, before, now Verdict)) *Monitor {
-	m := &Monitor{o: o.WithDefaults(), backends: make(map[string]*watch, len(backends)), after: after}
-	for _, b := range backends {
-		m.backends[b.Name] = &watch{Backend: b, kick: make(chan struct{}, 1)}
-	}
+	m := &Monitor{after: after}
+	m.Replace(o, backends)
 	return m
+}
+
+// Replace watches these backends from now on. What is known of a backend stays
+// while its Of does; others are probed at once.
+func (m *Monitor) Replace(o Options, backends []Backend) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.o = o.WithDefaults()
+	before := m.backends
+	m.backends = make(map[string]*watch, len(backends))
+	for _, b := range backends {
+		w := before[b.Name]
+		if w == nil || w.Of != b.Of {
+			w = &watch{Backend: b, kick: make(chan struct{}, 1)}
+		}
+		m.backends[b.Name] = w
+		if w.stop == nil && m.ctx != nil {
+			m.start(w)
+		}
+	}
+	for name, w := range before {
+		if m.backends[name] != w && w.stop != nil {
+			w.stop()
+		}
+	}
 }
 
 // Run probes until ctx ends, and returns when the last probe has ended. The
 // first probes start at once.
 func (m *Monitor) Run(ctx context.Context) {
-	var wg sync.WaitGroup
+	m.mu.Lock()
+	m.ctx = ctx
 	for _, w := range m.backends {
-		wg.Go(func() { m.watch(ctx, w) })
+		m.start(w)
 	}
-	wg.Wait()
+	m.mu.Unlock()
+	<-ctx.Done()
+	m.mu.Lock()
+	m.ctx = nil // nothing is started from here on
+	m.mu.Unlock()
+	m.running.Wait()
+}
+
+// start watches a backend. m.mu is held.
+func (m *Monitor) start(w *watch) {
+	ctx, stop := context.WithCancel(m.ctx)
+	w.stop = stop
+	m.running.Go(func() {
+		defer stop()
+		m.watch(ctx, w)
+	})
+}
+
+func (m *Monitor) options() Options {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.o
+}
+
+func (m *Monitor) find(name string) *watch {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.backends[name]
 }
 
 // Kick asks for a probe of the backend now, as when its breaker opens. Kicks
 // during a probe are one more probe, however many.
 func (m *Monitor) Kick(name string) {
-	if w := m.backends[name]; w != nil {
+	if w := m.find(name); w != nil {
 		select {
 		case w.kick <- struct{}{}:
 		default:
@@ -109,9 +170,20 @@ func (m *Monitor) Kick(name string) {
 	}
 }
 
+// Probe probes the backend now and returns what that has shown. ok is false for
+// an unknown name, and when ctx ended first.
+func (m *Monitor) Probe(ctx context.Context, name string) (v Verdict, ok bool) {
+	w := m.find(name)
+	if w == nil {
+		return Verdict{}, false
+	}
+	m.probe(ctx, w)
+	return m.Verdict(name), ctx.Err() == nil
+}
+
 // Verdict returns what is known of a backend.
 func (m *Monitor) Verdict(name string) Verdict {
-	w := m.backends[name]
+	w := m.find(name)
 	if w == nil {
 		return Verdict{}
 	}
@@ -121,12 +193,15 @@ func (m *Monitor) Verdict(name string) Verdict {
 }
 
 // UnavailableAfter is the configured number of failures in a row.
-func (m *Monitor) UnavailableAfter() int { return m.o.UnavailableAfter }
+func (m *Monitor) UnavailableAfter() int { return m.options().UnavailableAfter }
 
 func (m *Monitor) watch(ctx context.Context, w *watch) {
 	for {
 		m.probe(ctx, w)
-		t := time.NewTimer(time.Until(m.Verdict(w.Name).Next))
+		w.mu.Lock()
+		next := w.v.Next
+		w.mu.Unlock()
+		t := time.NewTimer(time.Until(next))
 		select {
 		case <-ctx.Done():
 			t.Stop()
@@ -139,8 +214,11 @@ func (m *Monitor) watch(ctx context.Context, w *watch) {
 }
 
 func (m *Monitor) probe(ctx context.Context, w *watch) {
+	o := m.options()
+	w.probing.Lock()
+	defer w.probing.Unlock()
 	began := time.Now()
-	pctx, cancel := context.WithTimeout(ctx, m.o.Timeout)
+	pctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	err := w.Probe(pctx)
 	cancel()
 	if ctx.Err() != nil {
@@ -149,7 +227,7 @@ func (m *Monitor) probe(ctx context.Context, w *watch) {
 	now := time.Now()
 	w.mu.Lock()
 	before := w.v
-	v := Verdict{Asked: true, Err: err, At: now, Took: now.Sub(began), Next: now.Add(vary(m.o.Interval))}
+	v := Verdict{Asked: true, Err: err, At: now, Took: now.Sub(began), Next: now.Add(vary(o.Interval))}
 	if err != nil {
 		v.Failures = before.Failures + 1
 	}

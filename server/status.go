@@ -53,7 +53,7 @@ func (s *Server) Status() status.Status {
 	for _, name := range s.disabled {
 		out = append(out, s.board.derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: now}))
 	}
-	return status.Summarize(s.version, out, s.started, now)
+	return status.Summarize(s.version, out, 0, s.started, now)
 }
 
 // facts collects what is known of one backend.

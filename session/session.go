@@ -118,6 +118,18 @@ func (s *Session) Upstream(backend string, open func() Upstream) (u Upstream, ok
 	return u, true
 }
 
+// prune closes the sessions at backends that keep does not want.
+func (s *Session) prune(keep func(backend string) bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for backend, u := range s.upstreams {
+		if !keep(backend) {
+			delete(s.upstreams, backend)
+			s.store.closer.add(u)
+		}
+	}
+}
+
 // Begin notes a call in flight, so that the client can cancel it by its raw
 // request id. It returns false, and notes nothing, when a call with that id is
 // in flight already or the session has ended.

@@ -155,6 +155,12 @@ func (s *Store) Each(f func(*Session)) {
 	}
 }
 
+// Prune closes, in the background, the sessions at those backends that keep does
+// not want, of all clients.
+func (s *Store) Prune(keep func(backend string) bool) {
+	s.Each(func(sess *Session) { sess.prune(keep) })
+}
+
 // Len returns the number of open sessions.
 func (s *Store) Len() int {
 	s.mu.RLock()

@@ -115,6 +115,10 @@ func Derive(f Facts) Backend {
 	if evidence := v.evidence(&f); evidence != "" {
 		b.Message += " " + evidence
 	}
+	if f.Paused && !f.Disabled {
+		b.Message = b.Name + " was paused at the admin API."
+		b.Fix = "To use it again, run `recloser backend resume " + b.Name + "`."
+	}
 	if v.reason == ReasonProcessExited && f.Process != nil {
 		b.Fix = f.Process.fix() + " " + b.Fix
 	}
@@ -139,7 +143,7 @@ type judgement struct {
 
 func judge(f *Facts) judgement {
 	switch {
-	case f.Disabled:
+	case f.Disabled, f.Paused:
 		return judgement{status: BackendStatusUnknown, reason: ReasonDisabled}
 	case !f.asked():
 		return judgement{status: BackendStatusUnknown, reason: ReasonConnecting}

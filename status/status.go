@@ -14,10 +14,16 @@ type Status struct {
 	// backend is configured.
 	Ready   bool   `json:"ready"`
 	Version string `json:"version"`
+	// Headline says in one line what matters, the same on every screen.
+	Headline string `json:"headline"`
 	// Tools is the number of tools served: those of backends that are ready or
 	// degraded. Tools that stay listed while their backend is unavailable are
 	// not among them.
 	Tools int `json:"tools"`
+	// KnownTools are those and the others: of every backend that is in use.
+	KnownTools int `json:"knownTools"`
+	// SavedLastHour is how many calls a renewal has saved within 60 minutes.
+	SavedLastHour uint64 `json:"savedLastHour"`
 	// BackendCount and ReadyBackends leave disabled backends out.
 	BackendCount  int `json:"backendCount"`
 	ReadyBackends int `json:"readyBackends"`
@@ -67,6 +73,15 @@ type Backend struct {
 	Message string `json:"message"`
 	Tried   string `json:"tried"`
 	Fix     string `json:"fix"`
+	// Affected is how many calls have failed since Since through the backend's
+	// fault.
+	Affected uint64 `json:"affected"`
+	// NextProbe is when health asks the backend again. A breaker has a time of its
+	// own.
+	NextProbe time.Time `json:"nextProbe,omitzero"`
+	// Paused is true for a backend that somebody has taken out of service until
+	// it is resumed.
+	Paused bool `json:"paused,omitempty"`
 	// Revision is the revision of the protocol that the backend speaks, empty
 	// while it is not known.
 	Revision string `json:"revision"`

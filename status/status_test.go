@@ -240,7 +240,7 @@ func TestSummarize(t *testing.T) {
 		{"no tools although ready", []status.Backend{promptsOnly}, time.Hour, summary{status.PhaseFailed, false, 0, 1, 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := status.Summarize("v1", test.backends, now, now.Add(test.age))
+			s := status.Summarize("v1", test.backends, 0, now, now.Add(test.age))
 			got := summary{s.Phase, s.Ready, s.Tools, s.BackendCount, s.ReadyBackends}
 			if diff := cmp.Diff(test.want, got); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)

@@ -1,0 +1,40 @@
+package journal
+
+import "time"
+
+const (
+	slice = 5 * time.Second
+	parts = 12 // of a minute
+)
+
+// recent counts the requests of the last minute in slices.
+type recent struct {
+	counts [parts]struct{ at, requests, failed int64 }
+	since  int // answered since the last that failed
+}
+
+func (r *recent) add(at time.Time, well bool) {
+	n := at.UnixNano() / int64(slice)
+	c := &r.counts[n%parts]
+	if c.at != n {
+		c.at, c.requests, c.failed = n, 0, 0
+	}
+	c.requests++
+	if well {
+		r.since++
+		return
+	}
+	c.failed++
+	r.since = 0
+}
+
+func (r *recent) count(now time.Time) (requests, failed, since int) {
+	n := now.UnixNano() / int64(slice)
+	for i := range r.counts {
+		if c := &r.counts[i]; n-c.at < parts {
+			requests += int(c.requests)
+			failed += int(c.failed)
+		}
+	}
+	return requests, failed, r.since
+}
