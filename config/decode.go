@@ -22,6 +22,7 @@ type decoder struct {
 	x        *expander
 	warnings *warnings
 	registry *auth.OutgoingAuthRegistry
+	secrets  map[*node]bool // what turned out to be secret; nil: not remembered
 }
 
 // nodeDecoder is a type that reads its part of the tree itself.
@@ -223,6 +224,9 @@ func (d *decoder) secret(n *node, path string, v *auth.Value) {
 	if n.kind != scalar {
 		d.wrong(n, path, "a text")
 		return
+	}
+	if d.secrets != nil {
+		d.secrets[n] = true
 	}
 	text, err := d.x.secret(n.text)
 	if err == nil {

@@ -55,6 +55,8 @@ type Document struct {
 	// DrainTimeout is how long calls in flight may take when the gateway stops.
 	DrainTimeout time.Duration
 	Log          Log
+
+	shown shown
 }
 
 // Backend is one entry of mcpServers.
@@ -116,7 +118,7 @@ func Parse(name string, data []byte, o LoadOptions) (*Document, []Warning, error
 		return nil, nil, Problems{{File: name, Message: "relative paths have no start: " + err.Error()}}
 	}
 	x := newExpander(o.Env, dir)
-	d := &decoder{collector: newCollector(name), x: x, warnings: &warnings{}, registry: o.Registry}
+	d := &decoder{collector: newCollector(name), x: x, warnings: &warnings{}, registry: o.Registry, secrets: map[*node]bool{}}
 	doc := d.document(data)
 	if err := d.err(); err != nil {
 		return nil, d.warnings.list(), err
@@ -152,6 +154,9 @@ func (d *decoder) document(data []byte) *Document {
 	}
 	doc.Sessions.Max = f.Limits.Sessions
 	d.backends(doc, f)
+	if d.err() == nil {
+		doc.shown = d.show(root, f)
+	}
 	return doc
 }
 

@@ -22,6 +22,7 @@ type program struct {
 	cwd     string
 	secrets []string // of args: what came from variables and files
 	line    string   // the command as it is written, for people
+	shown   []string // the arguments as they are in line
 }
 
 // kept is a value that is read later, if at all.
@@ -75,7 +76,7 @@ func (d *decoder) checkProgram(s *server) {
 		if p.command == "" && !d.bad(join(s.path, "command")) {
 			d.add(m.value.mark, join(s.path, "command"), "is empty", "name the program to start")
 		}
-		p.line = written(m.value)
+		p.line = word(m.value.text)
 	}
 	d.programArgs(s)
 	d.programEnv(s)
@@ -122,24 +123,26 @@ func (d *decoder) programArgs(s *server) {
 		s.program.args = append(s.program.args, arg)
 		name, value, assigned := strings.Cut(arg, "=")
 		option := strings.HasPrefix(arg, "-")
+		shown := n.text
 		switch {
 		case secret && !option, secretText(arg):
-			s.program.hide(arg, "[redacted]")
+			s.program.hide(arg)
+			shown = redacted
 		case assigned && auth.SecretName(name):
-			s.program.hide(value, name+"=[redacted]")
+			s.program.hide(value)
+			shown = name + "=" + redacted
 		case refers(n.text) && !filepath.IsAbs(arg): // every other line that a process prints has a path
-			s.program.hide(arg, written(n))
-		default:
-			s.program.line += " " + written(n)
+			s.program.hide(arg)
 		}
+		s.program.shown = append(s.program.shown, shown)
+		s.program.line += " " + word(shown)
 		secret = option && !assigned && auth.SecretName(arg)
 	}
 }
 
-// hide keeps an argument, or a part of it, out of what is shown.
-func (p *program) hide(secret, shown string) {
+// hide keeps an argument, or a part of it, out of what the process writes.
+func (p *program) hide(secret string) {
 	p.secrets = append(p.secrets, strings.Fields(secret)...)
-	p.line += " " + shown
 }
 
 // secretText reports whether a text looks like a credential: a token of a known
@@ -229,13 +232,13 @@ func unquoteEnv(value string) string {
 	return value
 }
 
-// written is a text as the document has it, a variable as its name, quoted where a
-// reader could not tell where it ends.
-func written(n *node) string {
-	if n.text == "" || strings.ContainsAny(n.text, " \t\n'\"\\") {
-		return strconv.Quote(n.text)
+// word is one word of a command, quoted where a reader could not tell where it
+// ends.
+func word(text string) string {
+	if text == "" || strings.ContainsAny(text, " \t\n'\"\\") {
+		return strconv.Quote(text)
 	}
-	return n.text
+	return text
 }
 
 // options makes the options of a backend that is a process.
