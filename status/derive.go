@@ -18,7 +18,8 @@ const DefaultUnavailableAfter = 3
 type Facts struct {
 	// Backend holds the facts that are shown as they are: the name, the
 	// revision, and everything from Reachable down. Derive ignores what it
-	// derives itself: status, reason, since, message, tried and fix.
+	// derives itself: status, reason, since, message, tried, fix and what
+	// clients see.
 	Backend
 
 	// Disabled is true when the configuration says so.
@@ -112,6 +113,7 @@ func Derive(f Facts) Backend {
 	text, _ := Explain(v.reason)
 	text = text.For(b.Name)
 	b.Message, b.Tried, b.Fix = text.Cause, text.Did, text.Do
+	b.ClientsSee = clientsSee(&b, text)
 	if evidence := v.evidence(&f); evidence != "" {
 		b.Message += " " + evidence
 	}
@@ -131,6 +133,20 @@ func Derive(f Facts) Backend {
 		b.Since = f.Now
 	}
 	return b
+}
+
+// clientsSee is what clients see of a backend in its status: the text of the
+// reason is that for a backend that serves nothing.
+func clientsSee(b *Backend, text Explanation) string {
+	switch {
+	case b.Status == BackendStatusDegraded && ofCredential(b.Reason):
+		return "Nothing yet: calls are answered with the credential in use."
+	case b.Status == BackendStatusDegraded && b.Lists() && b.Reason != ReasonScopeMissing:
+		return "The tools of " + b.Name + " stay listed, and calls are sent to it. Those that fail end with an error that names the reason."
+	case b.Status == BackendStatusUnavailable && !b.Lists():
+		return "Nothing of " + b.Name + " is listed, because it has listed nothing so far. Its tools appear when it answers, in open sessions too."
+	}
+	return text.Clients
 }
 
 // judgement is a status with its reason and the evidence for it.

@@ -137,8 +137,11 @@ func TestDerive(t *testing.T) {
 			if !strings.Contains(b.Message, test.words) {
 				t.Errorf("message %q, want %q in it", b.Message, test.words)
 			}
-			if strings.Contains(b.Message+b.Tried+b.Fix, "NAME") {
-				t.Errorf("the backend's name is not filled in: %q, %q, %q", b.Message, b.Tried, b.Fix)
+			if strings.Contains(b.Message+b.Tried+b.Fix+b.ClientsSee, "NAME") {
+				t.Errorf("the backend's name is not filled in: %q, %q, %q, %q", b.Message, b.Tried, b.Fix, b.ClientsSee)
+			}
+			if (b.Status == ready) != (b.ClientsSee == "") {
+				t.Errorf("clients see %q", b.ClientsSee)
 			}
 			if ok := b.Reason == status.ReasonOK || b.Reason == status.ReasonConnecting; ok != (b.Fix == "") {
 				t.Errorf("fix is %q", b.Fix)
@@ -147,6 +150,33 @@ func TestDerive(t *testing.T) {
 				t.Errorf("message %q, tried %q", b.Message, b.Tried)
 			}
 		})
+	}
+}
+
+// What clients see depends on more than the reason: on whether the backend still
+// serves, and on whether it ever listed anything.
+func TestWhatClientsSee(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		facts status.Facts
+		want  string // the beginning
+	}{
+		{"well", healthy(), ""},
+		{"refused", healthy(breaker(status.BreakerOpen, 5)), "The tools of weather stay listed. Each call ends with an error"},
+		{"refused from the start", healthy(never, func(f *status.Facts) { f.ProbeRefused = true }), "Nothing of weather is listed, because it has listed nothing"},
+		{"renewal fails ahead of time", healthy(renewal(status.RenewalPassing)), "Nothing yet: calls are answered"},
+		{"renewal fails, and it is refused", healthy(breaker(status.BreakerOpen, 5), renewal(status.RenewalPassing)), "The tools of weather stay listed. Each call ends"},
+		{"some calls fail", healthy(failed(status.ReasonServerError, 502, 0)), "The tools of weather stay listed, and calls are sent to it."},
+		{"every call fails", healthy(probes(3), failed(status.ReasonServerError, 503, 0)), "The tools of weather stay listed. Each call ends with an error"},
+		{"a scope is missing", healthy(failed(status.ReasonScopeMissing, 403, 0)), "Calls that need the scope"},
+		{"it lists nothing", healthy(func(f *status.Facts) { f.Tools = 0 }), "Nothing of weather is listed."},
+		{"not asked yet", healthy(never), "The tools of weather are not listed yet."},
+		{"disabled", healthy(func(f *status.Facts) { f.Disabled = true }), "Nothing of weather is listed, and its names"},
+	} {
+		got := status.Derive(test.facts).ClientsSee
+		if (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: clients see %q, want %q", test.name, got, test.want)
+		}
 	}
 }
 
@@ -187,7 +217,7 @@ func TestDeriveKeepsTheFacts(t *testing.T) {
 	want := f.Backend
 	got := status.Derive(f)
 	want.Status, want.Reason, want.Since = got.Status, got.Reason, got.Since
-	want.Message, want.Tried, want.Fix = got.Message, got.Tried, got.Fix
+	want.Message, want.Tried, want.Fix, want.ClientsSee = got.Message, got.Tried, got.Fix, got.ClientsSee
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("facts changed (-want +got):\n%s", diff)
 	}

@@ -37,11 +37,14 @@ func TestEveryReasonIsExplained(t *testing.T) {
 		if e.Cause == "" || e.Did == "" {
 			t.Errorf("%s: cause %q, did %q", r, e.Cause, e.Did)
 		}
+		if (e.Clients == "") != (r == status.ReasonOK) {
+			t.Errorf("%s: clients see %q", r, e.Clients)
+		}
 		if e.Do == "" && r != status.ReasonOK && r != status.ReasonConnecting {
 			t.Errorf("%s does not say what the reader does", r)
 		}
 		filled := e.For("weather")
-		if strings.Contains(filled.Cause+filled.Did+filled.Do, "NAME") {
+		if strings.Contains(filled.Cause+filled.Did+filled.Do+filled.Clients, "NAME") {
 			t.Errorf("%s: For left NAME in %+v", r, filled)
 		}
 		if strings.Contains(e.Cause, "NAME") && !strings.Contains(filled.Cause, "weather") {
@@ -57,7 +60,7 @@ func TestEveryFixNamesACommandThatExists(t *testing.T) {
 	quoted := regexp.MustCompile("`([^`]*)`")
 	for _, r := range status.Reasons() {
 		e, _ := status.Explain(r)
-		for _, m := range quoted.FindAllStringSubmatch(e.Do+e.Did+e.Cause, -1) {
+		for _, m := range quoted.FindAllStringSubmatch(e.Do+e.Did+e.Cause+e.Clients, -1) {
 			words := strings.Fields(m[1])
 			if len(words) < 2 || words[0] != "recloser" || !slices.Contains(commands, words[1]) {
 				t.Errorf("%s tells the reader to run %q, which is no command of recloser: %v", r, m[1], commands)
@@ -78,6 +81,9 @@ func TestErrorsPage(t *testing.T) {
 		fmt.Fprintf(&page, "\n## %s\n\n**Cause.** %s\n\n**What we did.** %s\n", r, e.Cause, e.Did)
 		if e.Do != "" {
 			fmt.Fprintf(&page, "\n**What you do.** %s\n", e.Do)
+		}
+		if e.Clients != "" {
+			fmt.Fprintf(&page, "\n**What clients see.** %s\n", e.Clients)
 		}
 	}
 	if *update {

@@ -73,8 +73,11 @@ type Backend struct {
 	Message string `json:"message"`
 	Tried   string `json:"tried"`
 	Fix     string `json:"fix"`
-	// Affected is how many calls have failed since Since through the backend's
-	// fault.
+	// ClientsSee is what clients of the gateway see of it now, in a sentence or
+	// two. It is empty when all is well.
+	ClientsSee string `json:"clientsSee,omitempty"`
+	// Affected is how many calls have failed through the backend's fault since it
+	// was last well.
 	Affected uint64 `json:"affected"`
 	// NextProbe is when health asks the backend again. A breaker has a time of its
 	// own.
