@@ -1,36 +1,37 @@
 package admin
 
 import (
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/recloser-mcp/recloser/auth"
+	"github.com/recloser-mcp/recloser/caller"
+	"github.com/recloser-mcp/recloser/journal"
+	"github.com/recloser-mcp/recloser/status"
 )
 
 func TestRoutes(t *testing.T) {
-	deny := errors.New("no")
-	token := func(r *http.Request) error {
-		if r.Header.Get("Authorization") != "Bearer t" {
-			return deny
-		}
-		return nil
+	token, err := caller.New(caller.Options{Type: caller.TypeBearer, Tokens: []auth.Value{auth.NewValue("a-token-of-some-length")}})
+	if err != nil {
+		t.Fatal(err)
 	}
-	sameHost := func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if r.Host != "ok" {
-				w.WriteHeader(http.StatusForbidden)
-				return
-			}
-			next.ServeHTTP(w, r)
-		})
+	check, err := caller.NewGuard(caller.GuardOptions{AllowedHosts: []string{"ok"}})
+	if err != nil {
+		t.Fatal(err)
 	}
 	ready := false
 	h := New(Options{
-		Status:       func() any { return map[string]string{"phase": "Ready"} },
-		Ready:        func() (bool, string) { return ready, "no backend serves a tool" },
-		Metrics:      http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) }),
-		Authenticate: token, Check: sameHost,
+		Status: func() status.Status {
+			return status.Status{Phase: status.PhaseReady, Backends: []status.Backend{{Name: "clock"}}}
+		},
+		Ready:   func() (bool, string) { return ready, "no backend serves a tool" },
+		Detail:  func(name string) (status.Detail, bool) { return status.Detail{Config: name}, name == "clock" },
+		Journal: journal.New(),
+		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("up 1\n")) }),
+		Console: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("the console")) }),
+		Access:  func() Access { return Access{Token: token, Check: check} },
 	})
 	for _, tc := range []struct {
 		name, method, path, host, auth string
@@ -41,12 +42,19 @@ func TestRoutes(t *testing.T) {
 		{"not ready says why", "GET", "/readyz", "other", "", 503, "no backend serves a tool"},
 		{"status needs the token", "GET", "/api/v1/status", "ok", "", 401, "admin.token"},
 		{"a wrong token is none", "GET", "/metrics", "ok", "Bearer x", 401, ""},
-		{"status", "GET", "/api/v1/status", "ok", "Bearer t", 200, `"phase": "Ready"`},
-		{"metrics", "GET", "/metrics", "ok", "Bearer t", 200, "up 1"},
-		{"index", "GET", "/", "ok", "Bearer t", 200, "/api/v1/status"},
-		{"a foreign host", "GET", "/api/v1/status", "evil", "Bearer t", 403, ""},
-		{"unknown path", "GET", "/nothing", "ok", "Bearer t", 404, ""},
-		{"wrong method", "POST", "/api/v1/status", "ok", "Bearer t", 405, ""},
+		{"status", "GET", "/api/v1/status", "ok", "Bearer a-token-of-some-length", 200, `"phase": "Ready"`},
+		{"metrics", "GET", "/metrics", "ok", "Bearer a-token-of-some-length", 200, "up 1"},
+		{"the console holds no data", "GET", "/", "ok", "", 200, "the console"},
+		{"not for a foreign host", "GET", "/", "evil", "", 403, ""},
+		{"a backend", "GET", "/api/v1/backends/clock", "ok", "Bearer a-token-of-some-length", 200, `"config": "clock"`},
+		{"a backend that is not there", "GET", "/api/v1/backends/x", "ok", "Bearer a-token-of-some-length", 404, "there are clock"},
+		{"its token too", "GET", "/api/v1/backends/clock", "ok", "", 401, ""},
+		{"a form is no JSON", "POST", "/api/v1/reload", "ok", "Bearer a-token-of-some-length", 415, "application/json"},
+		{"an action needs the token", "POST", "/api/v1/backends/clock/reset", "ok", "", 401, ""},
+		{"events from nowhere", "GET", "/api/v1/events?after=x", "ok", "Bearer a-token-of-some-length", 400, "number"},
+		{"a foreign host", "GET", "/api/v1/status", "evil", "Bearer a-token-of-some-length", 403, ""},
+		{"unknown path", "GET", "/api/v1/nothing", "ok", "Bearer a-token-of-some-length", 404, ""},
+		{"wrong method", "POST", "/api/v1/status", "ok", "Bearer a-token-of-some-length", 405, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r := httptest.NewRequest(tc.method, tc.path, nil)

@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -47,6 +48,7 @@ type Backend struct {
 // Catalog keeps the snapshot fresh. All methods are safe for concurrent use.
 type Catalog struct {
 	log     *slog.Logger
+	notice  func(backend, text string)
 	current atomic.Pointer[Snapshot]
 
 	mu      sync.Mutex
@@ -98,7 +100,7 @@ type Change struct {
 // does nothing until Run.
 func New(o Options, backends []Backend) *Catalog {
 	o = o.withDefaults()
-	c := &Catalog{log: o.Logger, loops: make(map[string]*loop, len(backends)), subs: make(map[int]func(Change))}
+	c := &Catalog{log: o.Logger, notice: o.Notice, loops: make(map[string]*loop, len(backends)), subs: make(map[int]func(Change))}
 	c.merger = newMerger(o, slices.Clone(backends))
 	for i, b := range c.merger.backends {
 		c.loops[b.Name] = newLoop(c, i, b)
@@ -197,16 +199,37 @@ func (c *Catalog) Subscribe(f func(Change)) (cancel func()) {
 // said are the lists that it announced a change of. Clients are told of it also where
 // nothing is different: only they know what they make of it.
 func (c *Catalog) update(l *loop, caps *backend.Capabilities, said Kinds) {
+	var notices []string
 	c.publish(l, said, func() {
 		if c.loops[l.b.Name] != l {
 			return // it is no longer served
 		}
 		l.caps = caps
+		before := l.facts
 		c.read(l)
+		notices = l.notices(before)
 		now := time.Now()
 		l.facts.LastRefresh, l.facts.Tried = now, now
 		l.facts.Err, l.facts.Reason = nil, ""
 	})
+	if c.notice != nil {
+		for _, text := range notices {
+			c.notice(l.b.Name, text)
+		}
+	}
+}
+
+// notices says what of a new listing should surprise somebody, compared with what
+// was known before it.
+func (l *loop) notices(before Facts) (all []string) {
+	now := l.facts
+	if had, has := before.Tools, now.Tools; has*2 < had {
+		all = append(all, fmt.Sprintf("lists %d of the %d tools that it listed before: the others are gone for clients", has, had))
+	}
+	if n := now.Redefined - before.Redefined; n > 0 {
+		all = append(all, fmt.Sprintf("changed the definitions of %d tools or prompts under their names: the log names them with both digests", n))
+	}
+	return all
 }
 
 // read applies the rules for a backend to what it lists. c.mu is held.

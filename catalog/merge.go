@@ -14,6 +14,7 @@ import (
 type merger struct {
 	conflicts Conflicts
 	namer     namer
+	entries   []*Entry // of the gateway itself
 	pager     pager
 	backends  []Backend
 	rules     map[string]*selectors // by name
@@ -40,6 +41,9 @@ func newMerger(o Options, backends []Backend) *merger {
 		backends: backends, rules: make(map[string]*selectors, len(backends)), slugs: make(map[string]bool, len(backends)),
 		listings: make([]*listing, len(backends)), views: make([]*View, len(backends)),
 		sticky: make(map[named]bool), owners: make(map[named]int),
+	}
+	for _, own := range o.Own {
+		m.entries = append(m.entries, &Entry{Kind: Resource, Public: own.URI, Name: own.URI, Definition: own.Definition})
 	}
 	for i, b := range backends {
 		m.rules[b.Name], m.slugs[b.Slug] = newSelectors(b.Selection), true
@@ -142,6 +146,11 @@ func (m *merger) own(i int) *View {
 func (m *merger) located(k Kind) []*Entry {
 	var entries []*Entry
 	taken := make(map[string]string)
+	if k == Resource {
+		for _, e := range m.entries {
+			entries, taken[e.Name] = append(entries, e), ""
+		}
+	}
 	for i, l := range m.listings {
 		if l == nil {
 			continue
@@ -150,7 +159,11 @@ func (m *merger) located(k Kind) []*Entry {
 		for n := range l.items[k] {
 			it := &l.items[k][n]
 			if owner, ok := taken[it.name]; ok {
-				m.report(b, k, it.name, "", fmt.Sprintf("%s stands before it in the configuration and has the same URI", owner))
+				text := owner + " stands before it in the configuration and has the same URI"
+				if owner == "" {
+					text = "the URI is that of a resource of the gateway itself"
+				}
+				m.report(b, k, it.name, "", text)
 				continue
 			}
 			taken[it.name] = b.Name

@@ -27,10 +27,22 @@ type Options struct {
 	// that clients pass tools to accept.
 	MaxNameLength int `yaml:"maxNameLength,omitempty" json:"maxNameLength,omitempty"`
 
+	// Own are resources of the gateway itself, listed before those of the backends
+	// where all are served together. Their entries have no backend.
+	Own []Own `yaml:"-" json:"-"`
+	// Notice is told what the owner of a backend should know of: a list that shrank
+	// or a definition that changed under its name. It must not block. Nil: nobody is.
+	Notice func(backend, text string) `yaml:"-" json:"-"`
 	// Logger gets one line for each thing that changed; nil discards them.
 	Logger *slog.Logger `yaml:"-" json:"-"`
 
 	page int // bytes of definitions on a page
+}
+
+// Own is a resource of the gateway itself.
+type Own struct {
+	URI        string
+	Definition []byte // the protocol's Resource object
 }
 
 // Conflicts is a way to keep the names of several backends apart.

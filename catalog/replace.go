@@ -9,7 +9,8 @@ import (
 // keeps its name, its slug and its Client keeps what is known of it: its lists stay
 // as they are while nothing changes for them, and new rules apply at once. Names
 // that clients have got stay with their backends as long as those are there.
-// Subscribers are told what changed. The Logger of the options is that of New.
+// Subscribers are told what changed. Logger and Notice of the options
+// are those of New.
 func (c *Catalog) Replace(o Options, backends []Backend) {
 	o.Logger = c.log
 	o = o.withDefaults()

@@ -21,6 +21,8 @@ type Credential struct {
 	// Spec says what to make. Its Decode may be called at any time and reads the
 	// variables as they were when the document was read.
 	Spec auth.Spec
+
+	settings any // what Spec decodes into, as it was when the document was read
 }
 
 // authType is the strategy of credentials in headers.
@@ -37,6 +39,7 @@ type credential struct {
 	base *credential                // the named one that it varies
 	// settings is the mapping to which a factory's complaints belong.
 	settings *node
+	decoded  any // what the strategy's factory was given
 }
 
 // credentialSection is the map credentials.
@@ -271,7 +274,7 @@ func merge(into, more any) {
 // own: it may be called long after the document was read.
 func (d *decoder) export(c *credential) Credential {
 	file, x, spec := d.file, d.x, c.spec
-	return Credential{Key: c.key, Spec: auth.Spec{
+	return Credential{Key: c.key, settings: c.decoded, Spec: auth.Spec{
 		Type: c.typ,
 		Decode: func(into any) error {
 			fresh := &decoder{collector: newCollector(file), x: x, warnings: &warnings{}}
@@ -287,6 +290,7 @@ func (d *decoder) export(c *credential) Credential {
 func (d *decoder) checkCredential(c *credential) {
 	src, err := d.registry.New(auth.Spec{Type: c.typ, Decode: func(into any) error {
 		c.spec(d, into)
+		c.decoded = into
 		return nil
 	}}, auth.SourceOptions{})
 	if err == nil {

@@ -26,6 +26,10 @@ func (q *request) forward() {
 		q.notFound(kind.String(), string(name))
 		return
 	}
+	if entry.Backend == "" && kind == catalog.Resource && q.g.o.Read != nil {
+		q.readOwn(entry)
+		return
+	}
 	b := q.g.backend(entry.Backend)
 	if b == nil {
 		q.notFound(kind.String(), string(name))

@@ -42,10 +42,10 @@ func (q *request) post() {
 // read reads the message and scans it; false means that it has been refused.
 func (q *request) read() bool {
 	var err error
-	q.body, err = readTimed(q.w, q.r, q.g.o.Limits.RequestBytes)
+	q.body, err = readTimed(q.w, q.r, q.g.requestBytes.Load())
 	switch {
 	case errors.Is(err, errTooLarge):
-		drain(q.w, q.r, q.g.o.Limits.RequestBytes)
+		drain(q.w, q.r, q.g.requestBytes.Load())
 		refuse(q.w, http.StatusRequestEntityTooLarge, nil, wire.InvalidRequest, "the message is larger than the gateway allows")
 		return false
 	case errors.Is(err, os.ErrDeadlineExceeded):

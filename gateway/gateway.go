@@ -52,6 +52,9 @@ type Options struct {
 	Limits Limits
 	// ServerInfo is how the gateway introduces itself. Default recloser, dev.
 	ServerInfo ServerInfo
+	// Read returns a resource of the gateway itself, one that the catalogue has with
+	// no backend, as text. Nil: there is none.
+	Read func(uri string) (text []byte, mimeType string)
 	// Instructions stand before those of the backends.
 	Instructions string
 	// Logger gets a record of what no client is told. Nil: nobody does.
@@ -162,7 +165,8 @@ type Gateway struct {
 	idle     chan struct{} // closed when draining and nothing is in flight
 	drained  sync.Once
 
-	replacing sync.Mutex
+	replacing    sync.Mutex
+	requestBytes atomic.Int64
 }
 
 // New makes a gateway. It starts no goroutine; Shutdown ends it.
@@ -180,6 +184,7 @@ func New(o Options) *Gateway {
 		done: make(chan struct{}), idle: make(chan struct{}), seal: newSealer(),
 	}
 	g.table.Store(newTable(o.Backends, nil, &g.numbers))
+	g.requestBytes.Store(o.Limits.RequestBytes)
 	g.cancel = o.Catalog.Subscribe(g.changed)
 	return g
 }

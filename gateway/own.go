@@ -82,6 +82,19 @@ func (q *request) instructions() string {
 // reply answers with a result of the gateway's own.
 func (q *request) reply(result []byte) { send(q.w, http.StatusOK, wire.ResultBody(q.id(), result)) }
 
+// readOwn answers with a resource of the gateway itself.
+func (q *request) readOwn(e *catalog.Entry) {
+	text, mimeType := q.g.o.Read(e.Name)
+	b := []byte(`{`)
+	if q.modern() {
+		b = append(append(append(b, listHints...), q.g.own.meta...), ',')
+	}
+	b = wire.Quote(append(b, `"contents":[{"uri":`...), e.Name)
+	b = wire.Quote(append(b, `,"mimeType":`...), mimeType)
+	b = wire.Quote(append(b, `,"text":`...), string(text))
+	q.reply(append(b, `}]}`...))
+}
+
 // serve serves a request whose era has been settled.
 func (q *request) serve() {
 	switch known := q.revision.Has(q.env.Method); {

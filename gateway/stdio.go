@@ -67,7 +67,7 @@ type stdio struct {
 func (s *stdio) read(in io.Reader) error {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	for {
-		line, err := readLine(lines, s.g.o.Limits.RequestBytes)
+		line, err := readLine(lines, s.g.requestBytes.Load())
 		switch {
 		case errors.Is(err, errTooLarge):
 			s.send(wire.ErrorBody(nil, wire.InvalidRequest, "the message is larger than the gateway allows", nil))

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -79,11 +80,12 @@ func newTable(backends []Backend, before *table, number *atomic.Int64) *table {
 // Replace puts these backends in the place of those before. One that has the same
 // name, slug, headers and client stays as it is, with the sessions of clients
 // there. Requests that were on their way to another one go on; wait returns when
-// they have been handed over to its client, or with ctx's error, and ends the
-// sessions of clients there. Call wait before the clients that are gone are closed.
-func (g *Gateway) Replace(backends []Backend) (wait func(ctx context.Context) error) {
+// they have been handed over to its client, or with ctx's error. Call wait before
+// the clients that are gone are closed. requestBytes is as in Limits.
+func (g *Gateway) Replace(backends []Backend, requestBytes int64) (wait func(ctx context.Context) error) {
 	g.replacing.Lock()
 	defer g.replacing.Unlock()
+	g.requestBytes.Store(cmp.Or(requestBytes, defaultRequestBytes))
 	before := g.table.Load()
 	after := newTable(backends, before, &g.numbers)
 	g.table.Store(after)

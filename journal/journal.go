@@ -27,7 +27,8 @@ const (
 // Journal holds the events and the records. All methods are safe for concurrent
 // use.
 type Journal struct {
-	changed atomic.Bool // something but an event, since it was asked
+	version atomic.Uint64 // of what is remembered beside events
+	stale   atomic.Bool   // it changed since it was asked for
 
 	mu      sync.Mutex
 	last    uint64
@@ -120,6 +121,14 @@ func (j *Journal) News() <-chan struct{} {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.news
+}
+
+// Version returns a number that is another one after calls were counted.
+func (j *Journal) Version() uint64 {
+	if j.stale.Swap(false) {
+		j.version.Add(1)
+	}
+	return j.version.Load()
 }
 
 // Last returns the id of the last event, 0 before the first.

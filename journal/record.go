@@ -86,8 +86,8 @@ func (r *Record) Call(c Call) (note bool) {
 	if !failed {
 		r.latency.add(c.Took)
 	}
-	if !r.journal.changed.Load() { // a plain Store would bounce the cache line between cores
-		r.journal.changed.Store(true)
+	if !r.journal.stale.Load() { // a plain Store would bounce the cache line between cores
+		r.journal.stale.Store(true)
 	}
 	return note
 }
@@ -128,17 +128,9 @@ func (r *Record) State(now time.Time, s status.BackendStatus) {
 	defer r.mu.Unlock()
 	m := r.roll(now)
 	r.state = s
-	if worse(s, m.status) {
+	if s.Worse(m.status) {
 		m.status = s
 	}
-}
-
-// worse orders statuses by how much they matter on a strip.
-func worse(a, b status.BackendStatus) bool { return rank(a) > rank(b) }
-
-func rank(s status.BackendStatus) int {
-	return slices.Index([]status.BackendStatus{"", status.BackendStatusUnknown, status.BackendStatusReady,
-		status.BackendStatusDegraded, status.BackendStatusUnavailable}, s)
 }
 
 // Requests returns the requests that were noted, the latest first.

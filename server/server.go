@@ -22,6 +22,7 @@ import (
 	"github.com/recloser-mcp/recloser/config"
 	"github.com/recloser-mcp/recloser/gateway"
 	"github.com/recloser-mcp/recloser/health"
+	"github.com/recloser-mcp/recloser/journal"
 	"github.com/recloser-mcp/recloser/session"
 	"github.com/recloser-mcp/recloser/telemetry"
 )
@@ -32,6 +33,9 @@ type Options struct {
 	Version string
 	// Logger gets one record per change worth knowing. Default slog's.
 	Logger *slog.Logger
+	// Level is the level of Logger, which follows log.level of the configuration. Nil:
+	// it does not.
+	Level *slog.LevelVar
 	// Registry makes the credentials; third-party strategies are registered
 	// there. Default: the built-in ones.
 	Registry *auth.OutgoingAuthRegistry
@@ -40,24 +44,37 @@ type Options struct {
 	// Listen opens the listeners. Default net.Listen; another one serves on
 	// sockets that were inherited, or in memory.
 	Listen func(network, address string) (net.Listener, error)
+	// Load reads the configuration again, for Reload. Nil: there is no other one.
+	Load func() (*config.Document, []config.Warning, error)
+	// Watch is the file of the configuration: when it changes, it is loaded again.
+	// Empty: no file is watched.
+	Watch string
 }
 
 // Server is a gateway with its two listeners. Make it with New, then call Run.
 type Server struct {
-	version string
-	log     *slog.Logger
-	drain   time.Duration
-	started time.Time
+	o        Options
+	version  string
+	log      *slog.Logger
+	registry *auth.OutgoingAuthRegistry
+	started  time.Time
 
 	draining  atomic.Bool
+	live      atomic.Pointer[live]
+	reloading sync.Mutex // guards paused, and one change of live at a time
+	paused    map[string]bool
+	retiring  sync.WaitGroup
+
 	telemetry *telemetry.Telemetry
-	backends  []*served
-	disabled  []string
+	hooks     *backend.Trace
+	journal   *journal.Journal
 	catalog   *catalog.Catalog
 	monitor   *health.Monitor
 	sessions  *session.Store
 	gateway   *gateway.Gateway
 	board     statusBoard
+	alarm     chan struct{} // wakes who watches the phase
+	over      chan struct{} // closed when followers of events have to go
 
 	mcp, admin                 *http.Server
 	mcpListener, adminListener net.Listener
@@ -67,23 +84,17 @@ type Server struct {
 	failing  map[string]string // by backend, the last failure of a renewal that was logged
 }
 
-// served is one backend in service.
-type served struct {
-	name    string
-	command string // of a process, as it may be shown
-	client  *backend.Client
-}
-
 // New makes a server from a document and opens its listeners. Nothing is sent to
 // a backend before Run. On an error everything that was opened is closed.
 func New(ctx context.Context, doc *config.Document, o Options) (*Server, error) {
-	s := &Server{version: cmp.Or(o.Version, "dev"), log: cmp.Or(o.Logger, slog.Default()), drain: doc.DrainTimeout, started: time.Now()}
-	if err := s.build(ctx, doc, o); err != nil {
+	s := &Server{o: o, version: cmp.Or(o.Version, "dev"), log: cmp.Or(o.Logger, slog.Default()), started: time.Now(),
+		registry: cmp.Or(o.Registry, auth.NewRegistry()), journal: journal.New(), paused: map[string]bool{}, alarm: make(chan struct{}, 1), over: make(chan struct{})}
+	if err := s.build(ctx, doc); err != nil {
 		s.close(context.WithoutCancel(ctx))
 		return nil, err
 	}
 	s.Status() // the first look, others follow what happens: see look
-	unsubscribe := s.catalog.Subscribe(func(catalog.Change) { s.Status() })
+	unsubscribe := s.catalog.Subscribe(func(catalog.Change) { s.lookAll() })
 	s.onClose(func(context.Context) { unsubscribe() })
 	return s, nil
 }
@@ -105,25 +116,37 @@ func (s *Server) close(ctx context.Context) {
 	}
 }
 
-func (s *Server) build(ctx context.Context, doc *config.Document, o Options) error {
+func (s *Server) build(ctx context.Context, doc *config.Document) error {
 	var err error
 	if s.telemetry, err = telemetry.New(ctx, doc.Telemetry, s.version); err != nil {
 		return err
 	}
 	s.onClose(func(ctx context.Context) { _ = s.telemetry.Shutdown(ctx) })
-	if err := s.connect(doc, cmp.Or(o.Registry, auth.NewRegistry()), s.trace(o.Observe)); err != nil {
+	s.hooks = s.trace(s.o.Observe)
+	first, err := s.assemble(doc, nil, nil)
+	if err != nil {
 		return err
 	}
+	s.live.Store(first)
+	s.onClose(func(context.Context) { s.live.Load().close() })
+	s.catalog = catalog.New(s.catalogOptions(doc), first.listed())
+	s.monitor = health.New(doc.Health, first.probed(), s.probed)
 	s.sessions = session.New(doc.Sessions)
 	s.onClose(func(ctx context.Context) { _ = s.sessions.Close(ctx) })
-	if err := s.front(doc); err != nil {
-		return err
-	}
+	s.gateway = gateway.New(gateway.Options{
+		Catalog: s.catalog, Sessions: s.sessions, Backends: first.routed(), Trace: s.operations(), Read: s.readOwn,
+		Check:        func(r *http.Request) error { return s.live.Load().check.Check(r) },
+		Authenticate: func(r *http.Request) (caller.Identity, error) { return s.live.Load().authenticate(r) },
+		Limits:       gateway.Limits{RequestBytes: int64(doc.Limits.RequestBytes)},
+		ServerInfo:   gateway.ServerInfo{Name: "recloser", Version: s.version}, Logger: s.log,
+	})
 	s.telemetry.Watch(s.Status, s.sessions.Len)
-	if err := s.adminFront(doc); err != nil {
-		return err
-	}
-	open := o.Listen
+	s.mcp, s.admin = s.httpServer(s.gateway), s.httpServer(admin.New(s.adminOptions()))
+	return s.listen(doc)
+}
+
+func (s *Server) listen(doc *config.Document) (err error) {
+	open := s.o.Listen
 	if open == nil {
 		open = net.Listen
 	}
@@ -146,108 +169,10 @@ func listen(open func(network, address string) (net.Listener, error), key, addr 
 	return l, nil
 }
 
-// connect makes credentials, clients, catalog and monitor.
-func (s *Server) connect(doc *config.Document, registry *auth.OutgoingAuthRegistry, tr *backend.Trace) error {
-	sources := map[string]*auth.Source{}
-	for _, c := range doc.Credentials {
-		src, err := registry.New(c.Spec, auth.SourceOptions{Name: c.Key, Logger: s.log})
-		if err != nil {
-			return fmt.Errorf("%s: %w", c.Key, err)
-		}
-		sources[c.Key] = src
-		s.onClose(func(context.Context) { src.Close() })
-	}
-	s.onClose(func(context.Context) { s.closeClients() })
-	var listed []catalog.Backend
-	var probed []health.Backend
-	for _, b := range doc.Backends {
-		if b.Disabled {
-			s.disabled = append(s.disabled, b.Name)
-			continue
-		}
-		opts := b.Options
-		opts.Auth, opts.Trace, opts.Logger = sources[b.Credential], tr, s.log
-		opts.ClientInfo = backend.ClientInfo{Name: "recloser", Version: s.version}
-		c, err := client(registry, opts)
-		if err != nil {
-			return err
-		}
-		s.backends = append(s.backends, &served{name: b.Name, command: b.CommandLine, client: c})
-		listed = append(listed, catalog.Backend{Name: b.Name, Slug: b.Slug, Client: c, Scrub: c.Scrub, Selection: b.Selection})
-		probed = append(probed, health.Backend{Name: b.Name, Probe: c.Probe})
-	}
-	doc.Catalog.Logger = s.log
-	s.catalog = catalog.New(doc.Catalog, listed)
-	s.monitor = health.New(doc.Health, probed, s.probed)
-	return nil
-}
-
-func client(registry *auth.OutgoingAuthRegistry, o backend.Options) (*backend.Client, error) {
-	if o.Transport == backend.TransportStdio {
-		return backend.NewStdioBackendClient(o)
-	}
-	return backend.NewHTTPBackendClient(registry, o)
-}
-
-// closeClients closes all clients at once: each may have to wait for processes.
-func (s *Server) closeClients() {
-	var wg sync.WaitGroup
-	for _, b := range s.backends {
-		wg.Go(func() { _ = b.client.Close() })
-	}
-	wg.Wait()
-}
-
-// front makes the MCP listener's handler.
-func (s *Server) front(doc *config.Document) error {
-	authn, err := caller.New(doc.IncomingAuth)
-	if err != nil {
-		return fmt.Errorf("incomingAuth: %w", err)
-	}
-	guard, err := caller.NewGuard(caller.GuardOptions{AllowedHosts: doc.AllowedHosts, PublicURL: doc.PublicURL,
-		Authenticated: !doc.IncomingAuth.Public()})
-	if err != nil {
-		return err
-	}
-	o := gateway.Options{
-		Catalog: s.catalog, Sessions: s.sessions, Check: guard.Check, Authenticate: ownClient(authn.Authenticate),
-		Trace:      s.operations(),
-		Limits:     gateway.Limits{RequestBytes: int64(doc.Limits.RequestBytes)},
-		ServerInfo: gateway.ServerInfo{Name: "recloser", Version: s.version}, Logger: s.log,
-	}
-	byName := map[string]*backend.Client{}
-	for _, b := range s.backends {
-		byName[b.name] = b.client
-	}
-	for _, b := range doc.Backends {
-		if c := byName[b.Name]; c != nil {
-			o.Backends = append(o.Backends, gateway.Backend{Name: b.Name, Slug: b.Slug, Client: c, PassthroughHeaders: b.Options.PassthroughHeaders})
-		}
-	}
-	s.gateway = gateway.New(o)
-	s.mcp = s.httpServer(s.gateway)
-	return nil
-}
-
-// adminFront makes the admin listener's handler.
-func (s *Server) adminFront(doc *config.Document) error {
-	guard, err := caller.NewGuard(caller.GuardOptions{AllowedHosts: doc.AllowedHosts, PublicURL: doc.PublicURL,
-		Authenticated: !doc.Admin.Token.IsZero()})
-	if err != nil {
-		return err
-	}
-	o := admin.Options{
-		Status: func() any { return s.Status() }, Ready: s.ready, Metrics: s.telemetry.Handler(), Check: guard.Wrap,
-	}
-	if !doc.Admin.Token.IsZero() {
-		token, err := caller.New(caller.Options{Type: caller.TypeBearer, Tokens: []auth.Value{doc.Admin.Token}, Logger: s.log})
-		if err != nil {
-			return fmt.Errorf("admin.token: %w", err)
-		}
-		o.Authenticate = func(r *http.Request) error { _, err := token.Authenticate(r); return err }
-	}
-	s.admin = s.httpServer(admin.New(o))
-	return nil
+func (s *Server) catalogOptions(doc *config.Document) catalog.Options {
+	o := doc.Catalog
+	o.Logger, o.Notice, o.Own = s.log, s.surprised, ownResources
+	return o
 }
 
 func (s *Server) httpServer(h http.Handler) *http.Server {
@@ -258,25 +183,6 @@ func (s *Server) httpServer(h http.Handler) *http.Server {
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
-}
-
-// ready is what /readyz answers: not while draining, so that an orchestrator
-// sends new clients elsewhere.
-func (s *Server) ready() (bool, string) {
-	if s.draining.Load() {
-		return false, "the gateway is draining: it ends when the calls in flight have ended"
-	}
-	st := s.Status()
-	if st.Ready {
-		return true, ""
-	}
-	why := "no backend serves a tool"
-	for _, b := range st.Backends {
-		if b.Status != "ready" {
-			why += fmt.Sprintf("; %s is %s (%s)", b.Name, b.Status, b.Reason)
-		}
-	}
-	return false, why
 }
 
 // Addr is the address that MCP clients connect to.
@@ -291,13 +197,18 @@ func (s *Server) AdminAddr() string { return s.adminListener.Addr().String() }
 func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	s.onClose(func(context.Context) { s.retiring.Wait() })
 	var wg sync.WaitGroup
 	wg.Go(func() { s.catalog.Run(work) })
 	wg.Go(func() { s.monitor.Run(work) })
+	wg.Go(func() { s.watchPhase(work) })
+	if s.o.Watch != "" && s.o.Load != nil {
+		wg.Go(func() { s.watchFile(work) })
+	}
 	failed := make(chan error, 2)
 	wg.Go(func() { failed <- serve(s.mcp, s.mcpListener) })
 	wg.Go(func() { failed <- serve(s.admin, s.adminListener) })
-	s.log.Info("serving", "mcp", "http://"+s.Addr()+"/mcp", "admin", "http://"+s.AdminAddr(), "backends", len(s.backends), "version", s.version)
+	s.log.Info("serving", "mcp", "http://"+s.Addr()+"/mcp", "admin", "http://"+s.AdminAddr(), "backends", len(s.live.Load().backends), "version", s.version)
 
 	var err error
 	select {
@@ -326,8 +237,9 @@ func serve(h *http.Server, l net.Listener) error {
 // orchestrator can watch.
 func (s *Server) shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.log.Info("draining", "inFlight", s.gateway.InFlight(), "timeout", s.drain)
-	ctx, cancel := context.WithTimeout(ctx, s.drain)
+	drain := s.live.Load().doc.DrainTimeout
+	s.log.Info("draining", "inFlight", s.gateway.InFlight(), "timeout", drain)
+	ctx, cancel := context.WithTimeout(ctx, drain)
 	defer cancel()
 	err := s.gateway.Shutdown(ctx)
 	if err != nil {
@@ -335,6 +247,7 @@ func (s *Server) shutdown(ctx context.Context) error {
 	}
 	quick, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer done()
+	close(s.over)
 	for _, h := range []*http.Server{s.mcp, s.admin} {
 		if h.Shutdown(quick) != nil {
 			_ = h.Close()

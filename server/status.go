@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,54 +18,104 @@ import (
 type statusBoard struct {
 	mu       sync.Mutex
 	previous map[string]status.Backend
+	failed   map[string]uint64 // calls that had failed when the backend was last fine
 }
 
-func (b *statusBoard) derive(f status.Facts) status.Backend {
+// derive returns the status, and the one before if it is another.
+func (b *statusBoard) derive(f status.Facts, failed uint64) (now status.Backend, before *status.Backend) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p, ok := b.previous[f.Name]; ok {
-		f.Previous = &p
+	if b.previous == nil {
+		b.previous, b.failed = map[string]status.Backend{}, map[string]uint64{}
+	}
+	was, known := b.previous[f.Name]
+	if known {
+		f.Previous = &was
 	}
 	s := status.Derive(f)
-	if b.previous == nil {
-		b.previous = map[string]status.Backend{}
+	if s.Status == status.BackendStatusReady || s.Status == status.BackendStatusUnknown {
+		b.failed[f.Name] = failed
 	}
+	s.Affected = failed - min(b.failed[f.Name], failed)
 	b.previous[f.Name] = s
-	return s
+	if was.Status != s.Status || was.Reason != s.Reason {
+		before = &was
+	}
+	return s, before
+}
+
+// keep forgets backends that are not in a configuration.
+func (b *statusBoard) keep(l *live) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for name := range b.previous {
+		if l.byName[name] == nil && !slices.Contains(l.disabled, name) {
+			delete(b.previous, name)
+			delete(b.failed, name)
+		}
+	}
 }
 
 // look derives the status of a backend anew although nobody asked, so that its
-// "since" is when the state began and not when somebody first looked.
+// "since" is when the state began and not when somebody first looked, and tells
+// when it is another one.
 func (s *Server) look(name string) {
-	for _, b := range s.backends {
-		if b.name == name {
-			s.board.derive(s.facts(b, time.Now()))
-		}
+	if b := s.live.Load().byName[name]; b != nil {
+		s.see(b, time.Now())
 	}
+}
+
+func (s *Server) lookAll() {
+	now := time.Now()
+	for _, b := range s.live.Load().backends {
+		s.see(b, now)
+	}
+}
+
+// see derives the status of a backend and tells when it is another one.
+func (s *Server) see(b *served, now time.Time) status.Backend {
+	st, before := s.board.derive(s.facts(b, now), b.record.Failed())
+	b.condition.note(st.Status)
+	if before == nil {
+		return st
+	}
+	b.record.State(now, st.Status)
+	s.tellStatus(before, &st)
+	select {
+	case s.alarm <- struct{}{}:
+	default:
+	}
+	return st
 }
 
 // Status returns the state of the gateway and of every backend, now.
 func (s *Server) Status() status.Status {
 	now := time.Now()
-	var out []status.Backend
-	for _, b := range s.backends {
-		out = append(out, s.board.derive(s.facts(b, now)))
+	l := s.live.Load()
+	out := make([]status.Backend, 0, len(l.backends)+len(l.disabled))
+	saved := uint64(0)
+	for _, b := range l.backends {
+		out = append(out, s.see(b, now))
+		saved += b.record.Saved(now)
 	}
-	for _, name := range s.disabled {
-		out = append(out, s.board.derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: now}))
+	for _, name := range l.disabled {
+		st, _ := s.board.derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: now}, 0)
+		out = append(out, st)
 	}
-	return status.Summarize(s.version, out, 0, s.started, now)
+	return status.Summarize(s.version, out, saved, s.started, now)
 }
 
 // facts collects what is known of one backend.
 func (s *Server) facts(b *served, now time.Time) status.Facts {
-	f, v := b.client.Facts(), s.monitor.Verdict(b.name)
-	c := s.catalog.Facts(b.name)
+	f, v := b.client.Facts(), s.monitor.Verdict(b.Name)
+	c := s.catalog.Facts(b.Name)
+	requests, failed, since := b.record.Recent(now)
 	out := status.Facts{
+		RecentRequests: requests, RecentFailures: failed, AnsweredSince: since,
 		Now: now, CallsOnly: f.Guard.CallsOnly, Trouble: f.Guard.Since, LastAnswer: f.Accepted,
 		UnavailableAfter: s.monitor.UnavailableAfter(),
 		Backend: status.Backend{
-			Name: b.name, Revision: string(f.Revision),
+			Name: b.Name, Revision: string(f.Revision), Paused: b.paused, NextProbe: v.Next,
 			Catalogue:  status.Catalogue{LastRefresh: c.LastRefresh},
 			Breaker:    breakerOf(f.Guard),
 			Credential: credentialOf(f.Credential),
@@ -139,7 +190,7 @@ func processOf(b *served, p *backend.ProcessFacts) *status.Process {
 	if p == nil {
 		return nil
 	}
-	out := &status.Process{Command: b.command, PID: p.PID, Running: p.Running, Restarts: p.Restarts}
+	out := &status.Process{Command: b.CommandLine, PID: p.PID, Running: p.Running, Restarts: p.Restarts}
 	if e := p.LastExit; e != nil {
 		out.LastExit = &status.Exit{At: e.At, PID: e.PID, Status: e.Status, Lived: status.Duration(e.Lived), Stderr: e.Stderr, NextStart: e.Next}
 	}

@@ -27,17 +27,20 @@ func (s *Server) trace(o *Observer) *backend.Trace {
 	if o == nil {
 		o = &Observer{}
 	}
-	if o.Call != nil {
-		end := tr.CallEnd
-		tr.CallEnd = func(ctx context.Context, c backend.CallInfo, r backend.CallResult) {
-			end(ctx, c, r)
+	end := tr.CallEnd
+	tr.CallEnd = func(ctx context.Context, c backend.CallInfo, r backend.CallResult) {
+		end(ctx, c, r)
+		s.called(ctx, c, r)
+		if o.Call != nil {
 			o.Call(c, r)
 		}
 	}
+	tr.Session = s.sessionEvent
 	renewal := tr.Renewal
 	tr.Renewal = func(name string, e auth.Event) {
 		renewal(name, e)
 		s.logRenewal(name, e)
+		s.tellRenewal(name, e)
 		if o.Renewal != nil {
 			o.Renewal(name, e)
 		}
@@ -52,6 +55,7 @@ func (s *Server) trace(o *Observer) *backend.Trace {
 		case guard.Closed:
 			s.catalog.Kick(name)
 		}
+		s.tellTransition(name, t)
 		if o.Transition != nil {
 			o.Transition(name, t)
 		}
@@ -93,6 +97,9 @@ func (s *Server) probed(name string, before, now health.Verdict) {
 		s.catalog.Kick(name)
 	case now.Err != nil && before.Err == nil:
 		s.log.Info("probe failed", "backend", name, "error", now.Err)
+	}
+	if b := s.live.Load().byName[name]; b != nil {
+		b.record.Answered(now.At, !unsound(now.Err))
 	}
 	s.look(name)
 }

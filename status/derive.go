@@ -49,11 +49,14 @@ type Facts struct {
 	// ProbeRefused is true when the last probe was refused, and still was after
 	// a renewal.
 	ProbeRefused bool
-	// RecentFailures and RecentRequests count the requests of the last five
-	// minutes; zero when that is not measured. Server errors, timeouts and
+	// RecentFailures and RecentRequests count the requests of the last
+	// minute; zero when that is not measured. Server errors, timeouts and
 	// answers that are no MCP count as failures. Refusals and connections that
 	// could not be made do not: an accepted request proves them over.
 	RecentFailures, RecentRequests int
+	// AnsweredSince is how many requests were answered since the last of those
+	// failures.
+	AnsweredSince int
 	// Previous is what Derive returned the last time. With it Since stays as it
 	// was while status and reason do not change.
 	Previous *Backend
@@ -98,7 +101,7 @@ func (f *Facts) asked() bool {
 //     answer; or it has never answered, so that it serves nothing either.
 //   - degraded, it serves but: its last request failed; or the credential cannot
 //     be renewed; or it answers slowly; or one in twenty of its recent requests
-//     failed; or it lists nothing.
+//     failed, or one of the last few; or it lists nothing.
 //   - ready: its last request was answered, and it lists something.
 //
 // Derive is a pure function.
@@ -250,6 +253,17 @@ func comesAndGoes(r Reason) bool {
 	return r == ReasonServerError || r == ReasonTimeout || r == ReasonProtocolError
 }
 
+// settledAfter is how many answers in a row end the trouble that failures which come
+// and go have made, and how many failures in a minute are a habit.
+const settledAfter = 3
+
+// unsettled is true after failures that others may follow, so that a backend which
+// fails now and then does not come and go with every request.
+func (f *Facts) unsettled() bool {
+	return f.RecentFailures > 0 && f.AnsweredSince < settledAfter ||
+		f.RecentFailures >= settledAfter && f.RecentFailures*20 >= f.RecentRequests
+}
+
 func judgeDegraded(f *Facts) (judgement, bool) {
 	j := judgement{status: BackendStatusDegraded}
 	renewal, renewalFails := renewalFailure(f)
@@ -263,7 +277,7 @@ func judgeDegraded(f *Facts) (judgement, bool) {
 	case p95 > SlowAfter:
 		j.reason = ReasonTimeout
 		j.note = fmt.Sprintf("Its answers are slow: one in twenty takes longer than %s.", f.Latency.P95)
-	case f.RecentFailures > 0 && f.RecentFailures*20 >= f.RecentRequests && f.LastFailure != nil && comesAndGoes(f.LastFailure.Reason):
+	case f.LastFailure != nil && comesAndGoes(f.LastFailure.Reason) && f.unsettled():
 		j.reason = f.LastFailure.Reason
 		j.note = fmt.Sprintf("%d of its last %d requests failed.", f.RecentFailures, f.RecentRequests)
 	default:

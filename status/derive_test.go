@@ -113,7 +113,10 @@ func TestDerive(t *testing.T) {
 		{"slow", healthy(func(f *status.Facts) { f.Latency.P95 = status.Duration(5*time.Second + 1) }), degraded, status.ReasonTimeout, "slow"},
 		{"not yet slow", healthy(func(f *status.Facts) { f.Latency.P95 = status.Duration(5 * time.Second) }), ready, status.ReasonOK, ""},
 		{"one in twenty fails", healthy(failed(status.ReasonServerError, 500, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests = 5, 100 }), degraded, status.ReasonServerError, "5 of its last 100"},
-		{"fewer fail", healthy(failed(status.ReasonServerError, 500, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests = 4, 100 }), ready, status.ReasonOK, ""},
+		{"fewer fail", healthy(failed(status.ReasonServerError, 500, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests, f.AnsweredSince = 4, 100, 3 }), ready, status.ReasonOK, ""},
+		{"one failed, too few answers since", healthy(failed(status.ReasonTimeout, 0, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests, f.AnsweredSince = 1, 100, 2 }), degraded, status.ReasonTimeout, "1 of its last 100"},
+		{"one failed and three answers followed, of few", healthy(failed(status.ReasonTimeout, 0, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests, f.AnsweredSince = 1, 4, 3 }), ready, status.ReasonOK, ""},
+		{"it could not be reached once", healthy(failed(status.ReasonUnreachable, 0, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests, f.AnsweredSince = 1, 4, 0 }), ready, status.ReasonOK, ""},
 		{"many failed, the cause is mended", healthy(failed(status.ReasonAuthRefused, 401, time.Minute), func(f *status.Facts) { f.RecentFailures, f.RecentRequests = 50, 100 }), ready, status.ReasonOK, ""},
 		{"lists nothing", healthy(func(f *status.Facts) { f.Tools = 0 }), degraded, status.ReasonNoTools, ""},
 

@@ -79,3 +79,27 @@ type Minute struct {
 	Saved  uint64        `json:"saved"`  // calls that a renewal saved
 	P95    Duration      `json:"p95"`    // of the minute's calls, 0 without calls
 }
+
+// rank orders statuses by how much they matter where several are shown as one.
+var rank = map[BackendStatus]int{BackendStatusUnknown: 1, BackendStatusReady: 2, BackendStatusDegraded: 3, BackendStatusUnavailable: 4}
+
+// Worse reports whether s matters more than other where only one can be shown. The
+// empty status matters least.
+func (s BackendStatus) Worse(other BackendStatus) bool { return rank[s] > rank[other] }
+
+// Add sums up another history into h: calls are added, of the rest the worst counts.
+func (h *History) Add(other History) {
+	if h.Minutes == nil {
+		h.Minutes = make([]Minute, len(other.Minutes))
+	}
+	for i := range min(len(h.Minutes), len(other.Minutes)) {
+		into, m := &h.Minutes[i], other.Minutes[i]
+		into.Calls += m.Calls
+		into.Failed += m.Failed
+		into.Saved += m.Saved
+		into.P95 = max(into.P95, m.P95)
+		if m.Status.Worse(into.Status) {
+			into.Status = m.Status
+		}
+	}
+}

@@ -14,6 +14,14 @@ import (
 // Tracing reports whether spans are made.
 func (t *Telemetry) Tracing() bool { return t.tracer != nil }
 
+// TraceID names the trace that a context belongs to, "" if there is none.
+func (t *Telemetry) TraceID(ctx context.Context) string {
+	if c := trace.SpanContextFromContext(ctx); t.Tracing() && c.HasTraceID() {
+		return c.TraceID().String()
+	}
+	return ""
+}
+
 // StartOperation begins the span of a client's request, if spans are made. The
 // caller's trace context is read from its headers.
 func (t *Telemetry) StartOperation(ctx context.Context, h http.Header, method, name string) context.Context {

@@ -1,0 +1,94 @@
+package config
+
+import (
+	"reflect"
+
+	"github.com/recloser-mcp/recloser/auth"
+)
+
+// CanFollow reports whether a running gateway can go over from the configuration
+// before to this one. The error is of type Problems and names the settings that need
+// another start.
+func (d *Document) CanFollow(before *Document) error {
+	var problems Problems
+	for _, s := range []struct {
+		key      string
+		now, was any
+	}{
+		{"listen", d.Listen, before.Listen},
+		{"admin.listen", d.Admin.Listen, before.Admin.Listen},
+		{"telemetry", d.Telemetry, before.Telemetry},
+		{"sessions", d.Sessions, before.Sessions},
+		{"log.format", d.Log.Format, before.Log.Format},
+	} {
+		if !reflect.DeepEqual(s.now, s.was) {
+			problems = append(problems, Problem{File: d.File, Path: s.key, Message: "cannot change while the gateway runs",
+				Fix: "start the gateway again for it, or put the former value back"})
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+// Same reports whether c describes the same credential as other, so that one source
+// serves both.
+func (c Credential) Same(other Credential) bool {
+	return c.Key == other.Key && c.Spec.Type == other.Spec.Type && same(reflect.ValueOf(c.settings), reflect.ValueOf(other.settings))
+}
+
+// same compares settings deeply, secrets by their own Equal. What it cannot look into
+// counts as different.
+func same(a, b reflect.Value) bool {
+	if !a.IsValid() || !b.IsValid() {
+		return a.IsValid() == b.IsValid()
+	}
+	if a.Type() != b.Type() {
+		return false
+	}
+	if a.CanInterface() && b.CanInterface() {
+		switch x := a.Interface().(type) {
+		case auth.Value:
+			y, _ := b.Interface().(auth.Value)
+			return x.Equal(y)
+		case auth.Secret:
+			y, _ := b.Interface().(auth.Secret)
+			return x.Equal(y)
+		}
+	}
+	switch a.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return a.IsNil() == b.IsNil() && (a.IsNil() || same(a.Elem(), b.Elem()))
+	case reflect.Struct:
+		for i := range a.NumField() {
+			if !same(a.Field(i), b.Field(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Slice, reflect.Array:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for i := range a.Len() {
+			if !same(a.Index(i), b.Index(i)) {
+				return false
+			}
+		}
+		return true
+	case reflect.Map:
+		if a.Len() != b.Len() {
+			return false
+		}
+		for it := a.MapRange(); it.Next(); {
+			if !same(it.Value(), b.MapIndex(it.Key())) {
+				return false
+			}
+		}
+		return true
+	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
+		return a.IsNil() && b.IsNil()
+	}
+	return a.Equal(b)
+}
