@@ -38,8 +38,10 @@ func newStdio() *cobra.Command {
 					return &exitError{exitUsage, fmt.Errorf("recloser: --backend %s: there is no such backend in %s: use one of %s", only, file, strings.Join(slugs, ", "))}
 				}
 			}
-			log := slog.New(logHandler(c.ErrOrStderr(), doc.Log))
-			s, err := server.New(c.Context(), doc, server.Options{Version: version, Logger: log, Listen: server.NoListener})
+			level := &slog.LevelVar{}
+			level.Set(doc.Log.SlogLevel())
+			log := slog.New(logHandler(c.ErrOrStderr(), doc.Log, level))
+			s, err := server.New(c.Context(), doc, server.Options{Version: version, Logger: log, Level: level, Watch: file, Load: loader(file), Listen: server.NoListener})
 			if err != nil {
 				return &exitError{exitUsage, fmt.Errorf("recloser: %w", err)}
 			}
