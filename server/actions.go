@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/recloser-mcp/recloser/admin"
+	"github.com/recloser-mcp/recloser/admin/console"
 	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/catalog"
 	"github.com/recloser-mcp/recloser/config"
@@ -19,7 +20,7 @@ func (s *Server) adminOptions() admin.Options {
 	return admin.Options{
 		Status: s.Status, Ready: s.ready, Metrics: s.telemetry.Handler(), Journal: s.journal,
 		Detail: s.detail, History: s.history, Config: s.config,
-		Act: s.act, Reload: s.reloadByHand, Call: s.tryTool, Done: s.over,
+		Act: s.act, Reload: s.reloadByHand, Call: s.tryTool, Done: s.over, Console: console.Handler(),
 		Access: func() admin.Access {
 			l := s.live.Load()
 			return admin.Access{Check: l.adminCheck, Token: l.adminToken}
