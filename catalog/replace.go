@@ -7,7 +7,8 @@ import (
 
 // Replace serves these backends from now on, under these options. A backend that
 // keeps its name, its slug and its Client keeps what is known of it: its lists stay
-// as they are while nothing changes for them, and new rules apply at once. Names
+// as they are while nothing changes for them, and new rules apply at once. One that
+// has another Client keeps its lists until the new one was asked. Names
 // that clients have got stay with their backends as long as those are there.
 // Subscribers are told what changed. Logger and Notice of the options
 // are those of New.
@@ -25,17 +26,21 @@ func (c *Catalog) Replace(o Options, backends []Backend) {
 			l := c.loops[b.Name]
 			if l == nil || l.b.Client != b.Client || l.b.Slug != b.Slug {
 				loops[b.Name] = newLoop(c, i, b)
+				if l != nil {
+					loops[b.Name].succeed(l)
+				}
 				continue
 			}
 			loops[b.Name], index[b.Name] = l, i
 			was, rules := l.index, l.b.Selection
 			l.index = i
 			l.b.Selection = b.Selection
-			switch {
-			case l.caps == nil:
-			case reflect.DeepEqual(rules, b.Selection):
+			if reflect.DeepEqual(rules, b.Selection) {
 				m.listings[i] = before.listings[was]
-			default:
+			}
+		}
+		for _, l := range loops {
+			if l.caps != nil && m.listings[l.index] == nil {
 				c.read(l)
 			}
 		}
@@ -52,6 +57,12 @@ func (c *Catalog) Replace(o Options, backends []Backend) {
 			}
 		}
 	})
+}
+
+// succeed takes over what another backend of the same name listed last: its tools
+// stay until the new one was asked.
+func (l *loop) succeed(before *loop) {
+	l.caps, l.history = before.caps, before.history
 }
 
 // inherit takes over which names belong to whom. index has the place of each

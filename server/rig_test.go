@@ -106,12 +106,7 @@ type peers []backendtest.Peer
 func start(t *testing.T, document string, env map[string]string, p peers, opts ...func(*server.Options)) *rig {
 	t.Helper()
 	doc := parse(t, document, env)
-	for i := range doc.Backends {
-		doc.Backends[i].Options.Dial, doc.Backends[i].Options.Proxy = backendtest.Dialer(p...), "none"
-	}
-	for i := range doc.Credentials {
-		doc.Credentials[i].Spec.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: backendtest.Dialer(p...)}}
-	}
+	p.reach(doc)
 	n := &network{open: map[string]*pipes{}}
 	r := &rig{t: t, log: &logs{}, done: make(chan struct{}),
 		http: &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableCompression: true}}}
@@ -139,6 +134,16 @@ func start(t *testing.T, document string, env map[string]string, p peers, opts .
 	})
 	synctest.Wait()
 	return r
+}
+
+// reach has the backends and token servers of a document be reached in memory.
+func (p peers) reach(doc *config.Document) {
+	for i := range doc.Backends {
+		doc.Backends[i].Options.Dial, doc.Backends[i].Options.Proxy = backendtest.Dialer(p...), "none"
+	}
+	for i := range doc.Credentials {
+		doc.Credentials[i].Spec.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: backendtest.Dialer(p...)}}
+	}
 }
 
 // parse reads a document that has to hold.
