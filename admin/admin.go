@@ -71,9 +71,9 @@ func New(o Options) http.Handler {
 	h := &handler{o}
 	api := http.NewServeMux()
 	api.Handle("GET /metrics", o.Metrics)
-	api.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Status()) })
-	api.HandleFunc("GET /api/v1/history", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.History()) })
-	api.HandleFunc("GET /api/v1/config", func(w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, o.Config()) })
+	api.HandleFunc("GET /api/v1/status", func(w http.ResponseWriter, r *http.Request) { respond(w, r, o.Status()) })
+	api.HandleFunc("GET /api/v1/history", func(w http.ResponseWriter, r *http.Request) { respond(w, r, o.History()) })
+	api.HandleFunc("GET /api/v1/config", func(w http.ResponseWriter, r *http.Request) { respond(w, r, o.Config()) })
 	api.HandleFunc("GET /api/v1/backends/{name}", h.detail)
 	api.HandleFunc("GET /api/v1/events", h.events)
 	api.HandleFunc("POST /api/v1/backends/{name}/{action}", h.act)
@@ -143,7 +143,7 @@ func (h *handler) detail(w http.ResponseWriter, r *http.Request) {
 		h.unknown(w, r.PathValue("name"))
 		return
 	}
-	writeJSON(w, http.StatusOK, d)
+	respond(w, r, d)
 }
 
 // unknown answers that there is no such backend, and which there are.
@@ -255,13 +255,22 @@ func bounded(s string) string {
 	return s
 }
 
-func writeJSON(w http.ResponseWriter, code int, v any) {
+// respond answers programs, which ask for JSON, without the blanks that people need.
+func respond(w http.ResponseWriter, r *http.Request, v any) {
+	write(w, http.StatusOK, v, !strings.Contains(r.Header.Get("Accept"), "application/json"))
+}
+
+func writeJSON(w http.ResponseWriter, code int, v any) { write(w, code, v, true) }
+
+func write(w http.ResponseWriter, code int, v any, indent bool) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
 	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
+	if indent {
+		enc.SetIndent("", "  ")
+	}
 	enc.SetEscapeHTML(false)
 	_ = enc.Encode(v) // the client is gone: nobody is left to tell
 }

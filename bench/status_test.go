@@ -51,7 +51,12 @@ func (g *gateway) status(b *testing.B) (st status.Status) {
 
 func (g *gateway) read(b *testing.B, path string) []byte {
 	b.Helper()
-	resp, err := http.Get("http://" + g.admin + path)
+	req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, "http://"+g.admin+path, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	req.Header.Set("Accept", "application/json")
+	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		b.Fatal(err)
 	}
