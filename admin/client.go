@@ -166,7 +166,7 @@ func (c *Client) send(ctx context.Context, method, path string, body []byte, acc
 		if errors.As(err, &u) {
 			err = u.Err
 		}
-		return nil, c.fault(Unreachable, 0, err, "no answer: %v", err)
+		return nil, c.fault(Unreachable, 0, err, "%v", err)
 	}
 	if resp.StatusCode == http.StatusOK {
 		return resp, nil

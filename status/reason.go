@@ -57,6 +57,26 @@ func (e Explanation) For(backend string) Explanation {
 	return e
 }
 
+// Part is one paragraph of an explanation.
+type Part struct{ Label, Text string }
+
+// Parts are the paragraphs that the explanation has, in the order of reading.
+func (e Explanation) Parts() []Part {
+	return slices.DeleteFunc([]Part{
+		{"Cause", e.Cause}, {"What we did", e.Did}, {"What you do", e.Do}, {"What clients see", e.Clients},
+	}, func(p Part) bool { return p.Text == "" })
+}
+
+// Text is the explanation as plain text, with the reason on its first line.
+func (e Explanation) Text() string {
+	var b strings.Builder
+	b.WriteString(string(e.Reason) + "\n")
+	for _, p := range e.Parts() {
+		b.WriteString("\n" + p.Label + ". " + p.Text + "\n")
+	}
+	return b.String()
+}
+
 // explanations are the templates, in the order of the documentation.
 var explanations = []Explanation{{
 	Reason: ReasonOK,

@@ -78,12 +78,9 @@ func TestErrorsPage(t *testing.T) {
 		"`NAME` stands for the backend's name in the configuration, `FILE` for the configuration itself.\n")
 	for _, r := range status.Reasons() {
 		e, _ := status.Explain(r)
-		fmt.Fprintf(&page, "\n## %s\n\n**Cause.** %s\n\n**What we did.** %s\n", r, e.Cause, e.Did)
-		if e.Do != "" {
-			fmt.Fprintf(&page, "\n**What you do.** %s\n", e.Do)
-		}
-		if e.Clients != "" {
-			fmt.Fprintf(&page, "\n**What clients see.** %s\n", e.Clients)
+		fmt.Fprintf(&page, "\n## %s\n", r)
+		for _, p := range e.Parts() {
+			fmt.Fprintf(&page, "\n**%s.** %s\n", p.Label, p.Text)
 		}
 	}
 	if *update {

@@ -6,7 +6,9 @@
 // standard error. Each error says what happened and what to do. Colors and
 // redrawn lines are for terminals only; --json is for programs.
 //
-// Exit codes: 0 fine, 1 a run failed, 2 wrong usage or configuration.
+// Exit codes: 0 fine, 1 a run failed or what was asked for is not well, 2 wrong
+// usage or configuration, 3 authentication, 4 unreachable, 5 a tool reports an
+// error.
 package main
 
 import (
@@ -22,8 +24,11 @@ import (
 )
 
 const (
-	exitFailed = 1
-	exitUsage  = 2
+	exitFailed         = 1
+	exitUsage          = 2
+	exitAuthentication = 3
+	exitUnreachable    = 4
+	exitTool           = 5
 )
 
 // exitError is an error with the exit code it stands for. Without a text of its
@@ -69,22 +74,36 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		Args:          noSuchCommand,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
-
-		SuggestionsMinimumDistance: 2,
 	}
-	root.AddCommand(newServe(), newStdio(), newValidate(), newDemo(), newVersion())
+	for _, g := range []struct {
+		title    string
+		commands []*cobra.Command
+	}{
+		{"Run a gateway:", []*cobra.Command{newDemo(), newServe(), newStdio(), newValidate(), newConfig()}},
+		{"Look after one that runs:", []*cobra.Command{newStatus(), newEvents(), newTools(), newBackend(), newReload()}},
+		{"Understand it:", []*cobra.Command{newExplain(), newVersion()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			root.AddCommand(c)
+		}
+		root.SetHelpCommandGroupID(g.title) // the last one
+		root.SetCompletionCommandGroupID(g.title)
+	}
 	return root
 }
 
-// noSuchCommand refuses what is no command, with the one that was meant.
-func noSuchCommand(root *cobra.Command, args []string) error {
+// noSuchCommand refuses what is no command of another, with the one that was meant.
+func noSuchCommand(of *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	if meant := root.SuggestionsFor(args[0]); len(meant) > 0 {
-		return fmt.Errorf("unknown command %q; did you mean %q?", args[0], meant[0])
+	var names []string
+	for _, c := range of.Commands() {
+		names = append(names, c.Name())
 	}
-	return fmt.Errorf("unknown command %q", args[0])
+	return fmt.Errorf("unknown command %q%s", args[0], meant(args[0], names))
 }
 
 // count is a number with its noun.

@@ -39,10 +39,12 @@ func TestScripts(t *testing.T) {
 			e.Defer(s.Close)
 			e.Values[backendKey{}] = s
 			e.Setenv("BACKEND", s.URL)
+			e.Values[gatewayKey{}] = new(fakeGateway)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "taken": taken, "requests": requests, "hides": hides,
+			"gateway": startFake, "posted": posted,
 		},
 	})
 }
