@@ -118,7 +118,14 @@ func (s *Server) tellRefusal(ctx context.Context, c backend.CallInfo, r backend.
 	}
 	first := r.Sends[0]
 	s.journal.Add(status.Event{Kind: status.EventRefusal, Level: level, Backend: c.Backend, At: r.Start.Add(r.Took), TraceID: s.telemetry.TraceID(ctx),
-		Message: fmt.Sprintf("%s %s was answered HTTP %d, sent %d times %s", c.Method, bounded(c.Name), first.Status, r.Guard.Attempts, end)})
+		Message: fmt.Sprintf("%s %s was answered HTTP %d, sent %s %s", c.Method, bounded(c.Name), first.Status, times(r.Guard.Attempts), end)})
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 func (s *Server) tellStatus(before, now *status.Backend) {
@@ -150,7 +157,9 @@ func (s *Server) tellRenewal(name string, e auth.Event) {
 		}
 	case auth.Rotated:
 		ev.Message = fmt.Sprintf("credential replaced from outside, generation %d", e.Generation)
-	default:
+	case auth.Unchanged:
+		ev.Message = fmt.Sprintf("credential fetched again, it is the same: generation %d", e.Generation)
+	case auth.Renewed:
 		ev.Message = fmt.Sprintf("credential renewed in %s, generation %d", status.Duration(e.Took), e.Generation)
 	}
 	s.journal.Add(ev)

@@ -315,7 +315,11 @@ func (j judgement) evidence(f *Facts) string {
 			add("Its breaker is half open: one call is trying it.")
 		default:
 			if f.Breaker.Exhausted > 0 {
-				add("There were %s.", sequences(f.Breaker.Exhausted))
+				verb := "were"
+				if f.Breaker.Exhausted == 1 {
+					verb = "was"
+				}
+				add("There %s %s.", verb, sequences(f.Breaker.Exhausted))
 			}
 		}
 	}
