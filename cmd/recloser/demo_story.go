@@ -47,7 +47,7 @@ func (s *story) begin(srv *server.Server, _ *world, _ *tally) {
 	if s.quiet {
 		return
 	}
-	_, _ = fmt.Fprintf(s.out, "Gateway  http://%s/mcp   (add it to an MCP client and call along)\nStatus   http://%s/api/v1/status\n\n"+
+	_, _ = fmt.Fprintf(s.out, "Gateway  http://%s/mcp   (add it to an MCP client and call along)\nConsole  http://%s/\n\n"+
 		"clock    healthy\nweather  its tokens live %s and are revoked every %s\nvault    lists to everybody, answers 401 to every call\n\n",
 		srv.Addr(), srv.AdminAddr(), weatherTTL, weatherRevoke)
 }
