@@ -47,8 +47,9 @@ func (s *story) begin(srv *server.Server, _ *world, _ *tally) {
 	if s.quiet {
 		return
 	}
-	_, _ = fmt.Fprintf(s.out, "Gateway  http://%s/mcp   (add it to an MCP client and call along)\nConsole  http://%s/\n\n"+
-		"clock    healthy\nweather  its tokens live %s and are revoked every %s\nvault    lists to everybody, answers 401 to every call\n\n",
+	_, _ = fmt.Fprintf(s.out, "Gateway  http://%[1]s/mcp   (add it to an MCP client and call along)\n"+
+		"Console  http://%[2]s/\nStatus   http://%[2]s/api/v1/status   (or `recloser status --admin http://%[2]s`)\n\n"+
+		"clock    healthy\nweather  its tokens live %[3]s and are revoked every %[4]s\nvault    lists to everybody, answers 401 to every call\n\n",
 		srv.Addr(), srv.AdminAddr(), weatherTTL, weatherRevoke)
 }
 
