@@ -47,48 +47,46 @@ func same(a, b reflect.Value) bool {
 	if a.Type() != b.Type() {
 		return false
 	}
-	if a.CanInterface() && b.CanInterface() {
-		switch x := a.Interface().(type) {
-		case auth.Value:
-			y, _ := b.Interface().(auth.Value)
-			return x.Equal(y)
-		case auth.Secret:
-			y, _ := b.Interface().(auth.Secret)
-			return x.Equal(y)
-		}
+	if equal, secret := sameSecret(a, b); secret {
+		return equal
 	}
 	switch a.Kind() {
 	case reflect.Pointer, reflect.Interface:
 		return a.IsNil() == b.IsNil() && (a.IsNil() || same(a.Elem(), b.Elem()))
 	case reflect.Struct:
-		for i := range a.NumField() {
-			if !same(a.Field(i), b.Field(i)) {
-				return false
-			}
-		}
-		return true
+		return each(a.NumField(), func(i int) bool { return same(a.Field(i), b.Field(i)) })
 	case reflect.Slice, reflect.Array:
-		if a.Len() != b.Len() {
-			return false
-		}
-		for i := range a.Len() {
-			if !same(a.Index(i), b.Index(i)) {
-				return false
-			}
-		}
-		return true
+		return a.Len() == b.Len() && each(a.Len(), func(i int) bool { return same(a.Index(i), b.Index(i)) })
 	case reflect.Map:
-		if a.Len() != b.Len() {
-			return false
-		}
-		for it := a.MapRange(); it.Next(); {
-			if !same(it.Value(), b.MapIndex(it.Key())) {
-				return false
-			}
-		}
-		return true
+		keys := a.MapKeys()
+		return a.Len() == b.Len() && each(len(keys), func(i int) bool { return same(a.MapIndex(keys[i]), b.MapIndex(keys[i])) })
 	case reflect.Func, reflect.Chan, reflect.UnsafePointer:
 		return a.IsNil() && b.IsNil()
 	}
 	return a.Equal(b)
+}
+
+// sameSecret compares what hides itself; secret is false for everything else.
+func sameSecret(a, b reflect.Value) (equal, secret bool) {
+	if !a.CanInterface() || !b.CanInterface() {
+		return false, false
+	}
+	switch x := a.Interface().(type) {
+	case auth.Value:
+		y, _ := b.Interface().(auth.Value)
+		return x.Equal(y), true
+	case auth.Secret:
+		y, _ := b.Interface().(auth.Secret)
+		return x.Equal(y), true
+	}
+	return false, false
+}
+
+func each(n int, holds func(i int) bool) bool {
+	for i := range n {
+		if !holds(i) {
+			return false
+		}
+	}
+	return true
 }
