@@ -194,6 +194,28 @@ func TestACallInFlightEndsOnTheOldConfiguration(t *testing.T) {
 	}
 }
 
+// A call that waits for its retry is in flight, too.
+func TestACallInRecoveryEndsOnTheOldConfiguration(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		srv := mem(t, backendtest.WithToken("good"))
+		const document = "mcpServers: {a: {url: %q, auth: {type: bearer, token: good}, headers: {X-Turn: %q}}}"
+		r, d := drafted(t, peers{srv}, document, srv.URL, "1")
+		sends := srv.Requests("tools/call")
+		srv.Inject(backendtest.Status(http.StatusUnauthorized, 1))
+		var got string
+		var wg sync.WaitGroup
+		wg.Go(func() { got = r.call("a_echo").reason(t) })
+		sleep(50 * time.Millisecond) // it is refused, and due again after 100 ms
+		d.write(document, srv.URL, "2")
+		r.reload()
+		wg.Wait()
+		if got != "" {
+			t.Errorf("the call that waited: %q", got)
+		}
+		wantCount(t, "sends of it", srv.Requests("tools/call")-sends, 2)
+	})
+}
+
 func TestARefusedReloadChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		srv := mem(t)
