@@ -45,7 +45,8 @@ type fake struct {
 	actions  []string
 	tools    []json.RawMessage // bodies of calls
 	statuses int
-	refuse   bool // the reload
+	refuse   bool   // the reload
+	forbid   string // why the status is not answered, "" when it is
 }
 
 func newFake(t *testing.T) *fake {
@@ -117,6 +118,10 @@ func (f *fake) status(w http.ResponseWriter, _ *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.statuses++
+	if f.forbid != "" {
+		answer(w, http.StatusForbidden, map[string]any{"error": f.forbid})
+		return
+	}
 	need, tools, known, ready, count := 0, 0, 0, 0, 0
 	for _, b := range f.backends {
 		known += b.Tools

@@ -25,20 +25,23 @@ export async function withBrowser(f) {
 
 // open makes a page that fails the visit on an error in the browser's console, a
 // breach of the content security policy, or a request to another host.
-export async function open(browser, url, options = {}, hash = "") {
+export async function open(browser, url, options = {}, hash = "", clock = false) {
   const context = await browser.newContext({
     viewport: { width: 1280, height: 900 },
     reducedMotion: "reduce",
     permissions: ["clipboard-read", "clipboard-write"],
     ...options,
   });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(30_000);
   const page = await context.newPage();
+  if (clock) await page.clock.install(); // time goes on by itself, and by leaps
   page.faults = [];
   page.expected = /$^/; // faults that the visit brings about on purpose
   page.on("console", (m) => m.type() === "error" && page.faults.push(m.text()));
   page.on("pageerror", (e) => page.faults.push(String(e)));
   page.on("request", (r) => r.url().startsWith(url) || page.faults.push("asks " + r.url()));
+  page.debug = await context.newCDPSession(page);
+  await page.debug.send("Performance.enable");
   await page.goto(url + "/" + hash);
   return page;
 }
@@ -66,6 +69,13 @@ export async function until(url, what, ok) {
     await new Promise((done) => setTimeout(done, 100));
   }
   assert.fail("it never came to pass: " + what);
+}
+
+// work is what the browser has spent on a page so far, in milliseconds.
+export async function work(page) {
+  const { metrics } = await page.debug.send("Performance.getMetrics");
+  const of = (name) => Math.round(1000 * metrics.find((m) => m.name === name).value);
+  return { script: of("ScriptDuration"), layout: of("LayoutDuration") + of("RecalcStyleDuration"), all: of("TaskDuration") };
 }
 
 // axeFinds are the serious and critical findings of axe about the page as it is.

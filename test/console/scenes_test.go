@@ -41,6 +41,8 @@ func (f *fake) control(w http.ResponseWriter, r *http.Request) {
 	case "restart":
 		f.events, f.nextID = nil, 1
 		f.tell(status.Event{Kind: status.EventPhase, Level: status.LevelInfo, Message: "The gateway has started."})
+	case "forbid":
+		f.forbid = arg
 	case "refuse":
 		f.refuse = true
 	case "calls": // of one backend move, without an event
@@ -149,7 +151,7 @@ func (f *fake) many(n int) *fake {
 	now := time.Now()
 	for i := range n {
 		name := fmt.Sprintf("backend-%04d", i)
-		if i%200 == 150 {
+		if i%100 == 50 {
 			f.backends = append(f.backends, refused(name, 5, now))
 			continue
 		}

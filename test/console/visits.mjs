@@ -1,10 +1,23 @@
 // The visits: node visits.mjs NAME URL DIRECTORY
 import assert from "node:assert/strict";
 import path from "node:path";
-import { axeFinds, fake, field, open, quiet, until, withBrowser } from "./page.mjs";
+import { axeFinds, fake, field, open, quiet, until, withBrowser, work } from "./page.mjs";
 
 const [, , name, url, dir] = process.argv;
-const picture = (page, file, options) => page.screenshot({ path: path.join(dir, file), ...options });
+const picture = (page, file) => page.screenshot({ path: path.join(dir, file) });
+
+// whole is a picture of all of the page: the window has to be as high, since rows
+// out of sight are not drawn.
+async function whole(page, file) {
+  const size = page.viewportSize();
+  for (let i = 0; i < 2; i++) {
+    const height = await page.evaluate(() => document.documentElement.scrollHeight);
+    await page.setViewportSize({ ...size, height });
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  }
+  await picture(page, file);
+  await page.setViewportSize(size);
+}
 
 const visits = {
   // What a card says is what the API says, to the letter; the card goes when the
@@ -28,7 +41,7 @@ const visits = {
     assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "recloser validate --config FILE");
     assert.equal(await page.title(), "(2) Degraded · Recloser");
     assert.match(await page.locator("h1").innerText(), /^2 of 6 backends need you · 48 of 60 tools served/);
-    await picture(page, "light.png", { fullPage: true });
+    await whole(page, "light.png");
 
     await fake(url, "mend", "tickets");
     await card.waitFor({ state: "detached" });
@@ -75,7 +88,7 @@ const visits = {
     await drawer.waitFor();
     assert.equal(new URL(page.url()).hash, "#backend=tickets");
     await drawer.getByText("37 calls affected").waitFor();
-    assert.match(await drawer.locator(".facts").innerText(), /Authenticated\s+no[^]*Breaker\s+open since[^]*Sends refused\s+61/);
+    assert.match(await drawer.locator(".facts").innerText(), /Authenticated\s+no[^]*Breaker\s+open for[^]*Sends refused\s+61/);
     await picture(page, "drawer.png");
 
     await drawer.getByRole("tab", { name: "Timeline" }).click();
@@ -226,6 +239,10 @@ const visits = {
     await fake(url, "token", "battery-staple");
     await page.getByRole("button", { name: "Reload configuration" }).click();
     await form.getByText("does not accept this token").waitFor();
+    await fake(url, "break", "docs");
+    await form.getByLabel("Token").fill("battery-staple");
+    await page.keyboard.press("Enter");
+    await page.locator(".card[data-backend=docs]").waitFor();
     quiet(page);
   },
 
@@ -258,6 +275,47 @@ const visits = {
     await page.locator(".events").getByText("The gateway has started.").waitFor();
     assert.deepEqual(await ids(), ["1"]);
     await until(url, "one stream is left", (seen) => seen.streams === 1);
+    quiet(page);
+  },
+
+  // Without even a keep-alive for three of their times nobody is at the other end.
+  async silent(browser) {
+    const page = await open(browser, url, {}, "", true);
+    await page.getByText("The breaker of tickets has opened").waitFor();
+    await page.clock.fastForward(44_000);
+    assert.equal((await fake(url, "seen")).after.length, 1);
+    await page.clock.fastForward(2_000);
+    const { after } = await until(url, "it asks again", (seen) => seen.after.length > 1);
+    assert.deepEqual(after, ["", "6"]);
+    quiet(page);
+  },
+
+  async events(browser) {
+    const page = await open(browser, url);
+    const ids = () => page.locator(".events li").evaluateAll((all) => all.map((e) => e.dataset.event));
+    await page.locator(".events li").nth(5).waitFor();
+    assert.deepEqual(await ids(), ["6", "5", "4", "3", "2", "1"]);
+    await page.getByLabel("Warnings and errors only").check();
+    assert.deepEqual(await ids(), ["6", "5", "4", "3"]);
+    const told = page.locator('.events li[data-event="3"]');
+    assert.match(await told.innerText(), /^\d\d:\d\d:\d\d\s+warning:\s+refusal\s+tickets refused a call with 401 invalid_token\. 14 times trace 4bf92f35/);
+    await told.getByRole("button", { name: "Copy trace id" }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "4bf92f3577b34da6a3ce929d0e0e4736");
+    await page.getByText("Copied").waitFor(); // to a screen reader
+    assert.equal(await page.locator('.events li[data-event="6"] a').innerText(), "weather"); // in the middle of the words
+
+    await page.getByText("Configuration in effect").click();
+    await page.getByText("/etc/recloser/mcp.yaml").waitFor();
+    assert.match(await page.locator(".configuration pre").innerText(), /listen: 127\.0\.0\.1:8484/);
+
+    // The gateway answers, but not this: it says why.
+    page.expected = /403/;
+    await fake(url, "forbid", "a page of another origin must not ask");
+    await fake(url, "calls", "wiki");
+    await page.getByRole("alert").getByText("a page of another origin must not ask").waitFor();
+    await fake(url, "forbid");
+    await fake(url, "calls", "wiki");
+    await page.locator(".banner").waitFor({ state: "detached" });
     quiet(page);
   },
 
@@ -317,7 +375,7 @@ const visits = {
       await page.locator("tbody tr").nth(6).waitFor();
       await page.locator(".strip").first().waitFor();
       assert.deepEqual(await axeFinds(page), [], colorScheme);
-      if (colorScheme === "dark") await picture(page, "dark.png", { fullPage: true });
+      if (colorScheme === "dark") await whole(page, "dark.png");
       await page.locator('tr[data-backend="tickets"] a').click();
       for (const tab of ["Overview", "Timeline", "Requests", "Tools", "Configuration"]) {
         await page.getByRole("tab", { name: tab }).click();
@@ -344,14 +402,19 @@ const visits = {
     const page = await open(browser, url, { viewport: { width: 360, height: 740 }, hasTouch: true, isMobile: true });
     await page.locator("tbody tr").nth(6).waitFor();
     await page.locator(".strip").first().waitFor();
-    const wide = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-    assert.equal(await wide(), 0, "nothing is wider than the phone");
+    // A page that is too wide widens the window of a phone with it.
+    const wide = () => page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+    assert.deepEqual(await wide(), [360, 360]);
     assert.equal(await page.getByRole("rowheader").count(), 7); // still a table to a screen reader
     assert.deepEqual(await axeFinds(page), []);
-    await picture(page, "narrow.png", { fullPage: true });
+    await whole(page, "narrow.png");
+    await page.setViewportSize({ width: 800, height: 1000 });
+    await page.locator("table").scrollIntoViewIfNeeded();
+    await picture(page, "tablet.png");
+    await page.setViewportSize({ width: 360, height: 740 });
     await page.locator('tr[data-backend="tickets"] a').click();
     await page.locator(".facts").waitFor();
-    assert.equal(await wide(), 0);
+    assert.deepEqual(await wide(), [360, 360]);
     const close = await page.getByRole("button", { name: /Close/ }).boundingBox();
     assert.ok(close.x + close.width <= 360);
     await picture(page, "narrow-drawer.png");
@@ -370,11 +433,17 @@ const visits = {
     const all = await page.evaluate(() => Math.round(performance.now()));
     await page.locator(".strip").nth(999).waitFor();
     const paint = await page.evaluate(() => Math.round(performance.getEntriesByName("first-contentful-paint")[0].startTime));
-    assert.deepEqual((await page.locator("tbody tr").evaluateAll((r) => r.slice(0, 6).map((e) => e.dataset.state))).slice(0, 6), [
-      ...Array(5).fill("unavailable"),
+    assert.deepEqual((await page.locator("tbody tr").evaluateAll((r) => r.slice(0, 11).map((e) => e.dataset.state))), [
+      ...Array(10).fill("unavailable"),
       "ready",
     ]);
+    // The cards leave room for the table, and are all there on demand.
+    assert.equal(await page.locator(".card").count(), 8);
+    assert.equal(await page.title(), "(10) Degraded · Recloser");
+    await page.getByRole("button", { name: "Show 2 more cards" }).click();
+    await page.locator(".card").nth(9).waitFor();
 
+    const loaded = await work(page);
     // A storm of events: how long the page does not react, by the browser's count.
     await page.evaluate(() => {
       window.long = [];
@@ -383,8 +452,8 @@ const visits = {
     const before = (await fake(url, "seen")).statuses;
     for (let i = 0; i < 40; i++) await fake(url, "storm", "50");
     await page.locator("#filter").fill("unavailable");
-    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 5);
-    await page.getByText("5 of 1,000").waitFor();
+    await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 10);
+    await page.getByText("10 of 1,000").waitFor();
     await page.locator("#filter").fill("0042");
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 1);
     await page.locator("#filter").fill("");
@@ -397,7 +466,10 @@ const visits = {
     const asked = statuses - before;
     const long = await page.evaluate(() => window.long);
     assert.ok(asked >= 1 && asked <= 40, `2000 events made it read the status ${asked} times`);
-    console.log(`first paint ${paint} ms, first rows ${first} ms, all rows ${all} ms; 2000 events: ${asked} times the status, long tasks ${long}`);
+    console.log(
+      `first paint ${paint} ms, first rows ${first} ms, all rows ${all} ms, work ${JSON.stringify(loaded)}; ` +
+        `2000 events: ${asked} times the status, work in all ${JSON.stringify(await work(page))}, long tasks ${long}`,
+    );
     await picture(page, "thousand.png");
     quiet(page);
   },

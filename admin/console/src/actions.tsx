@@ -89,7 +89,7 @@ const reloading = signal<Outcome>({});
 export function ReloadButton() {
   return (
     <button type="button" aria-disabled={!!reloading.value.busy} onClick={() => void perform(reloading, "Reading the configuration", "/api/v1/reload")}>
-      Reload configuration
+      Reload<span class="wide-only"> configuration</span>
     </button>
   );
 }

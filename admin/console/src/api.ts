@@ -36,7 +36,7 @@ export class Refusal extends Error {
 }
 
 // skew is how far the clock of the gateway is ahead of the browser's, in
-// milliseconds. The Date header is exact to a second, so less than two are none.
+// milliseconds. The Date header is exact to a second, so it moves by two or more.
 let skew = 0;
 export const gatewayNow = () => Date.now() + skew;
 
@@ -47,7 +47,8 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
   if (used) headers.set("Authorization", "Bearer " + used);
   const resp = await fetch(path, { cache: "no-store", ...init, headers });
   const date = Date.parse(resp.headers.get("Date") ?? "");
-  if (date) skew = Math.abs(date - Date.now()) < 2000 ? 0 : date - Date.now();
+  const ahead = date - Date.now();
+  if (Math.abs(ahead - skew) > 2000) skew = ahead; // never so without a Date
   if (resp.ok) return resp;
   // A token that was given meanwhile has not been refused yet.
   if (resp.status === 401 && used === token) refused.value = used ? "wrong" : "missing";

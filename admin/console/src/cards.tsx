@@ -1,3 +1,4 @@
+import { useSignal } from "@preact/signals";
 import { connection } from "./live";
 import { counted } from "./format";
 import { Ago, Shape, Until, Words } from "./parts";
@@ -7,8 +8,10 @@ import type { Backend } from "./types";
 
 // Cards are the backends that need somebody.
 export function Cards() {
+  const all = useSignal(false);
   const list = needs.value;
   if (!list.length) return null;
+  const most = all.value ? list.length : few;
   return (
     <section class="cards" aria-labelledby="needs">
       <h2 id="needs">
@@ -20,22 +23,27 @@ export function Cards() {
         ))}
       </div>
       {list.length > most && (
-        <p class="dim">{counted(list.length - most, "more backend")} in trouble: the table below has all of them, first.</p>
+        <p class="more">
+          <button type="button" onClick={() => (all.value = true)}>
+            Show {counted(list.length - most, "more card")}
+          </button>{" "}
+          <span class="dim">or see the table, which has them all, first.</span>
+        </p>
       )}
     </section>
   );
 }
 
-// A page of hundreds of cards helps nobody.
-const most = 24;
+// Where much is broken at once, the first cards must not hide the table.
+const few = 8;
 
 function Card({ name }: { name: string }) {
   const b = backend(name)?.value;
   if (!b) return null;
   return (
-    <article class={"card is-" + b.status} data-backend={name} aria-labelledby={"card-" + name}>
+    <article class={"card is-" + b.status} data-backend={name} aria-label={name}>
       <header>
-        <h3 id={"card-" + name}>
+        <h3>
           <a href={link(name)}>{name}</a>
         </h3>
         <Verdict b={b} />
@@ -56,7 +64,7 @@ export function Verdict({ b }: { b: Backend }) {
       {b.paused && <span class="tag">paused</span>}
       {b.since && (
         <span class="dim">
-          since <Ago at={b.since} field="since" />
+          for <Ago at={b.since} field="since" after="" />
         </span>
       )}
       {!!b.affected && <span class="affected">{counted(b.affected, "call")} affected</span>}
@@ -92,7 +100,7 @@ export function Explained({ b }: { b: Backend }) {
         )}
         {b.clientsSee && (
           <div>
-            <dt>What clients see now</dt>
+            <dt>Clients see now</dt>
             <dd>
               <Words text={b.clientsSee} field="clientsSee" />
             </dd>

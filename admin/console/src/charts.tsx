@@ -1,4 +1,4 @@
-import { count, counted, duration, millis } from "./format";
+import { count, duration, millis } from "./format";
 import { minutes } from "./store";
 import type { BackendStatus, Minute } from "./types";
 
@@ -98,7 +98,7 @@ export function Calls({ name }: { name: string }) {
       </svg>
       <figcaption>
         <span>
-          Last hour, a bar a minute, at most {counted(top, "call")}: <b class="num">{count(sum("calls"))}</b> calls
+          Last hour: <b class="num">{count(sum("calls"))}</b> calls, at most {count(top)} a minute
         </span>
         <span>
           <i class="key failed" /> <b class="num">{count(sum("failed"))}</b> failed

@@ -6,6 +6,7 @@ import { Explained, Verdict } from "./cards";
 import { Calls, Strip } from "./charts";
 import { Facts } from "./facts";
 import { coalesced, connection, heard } from "./live";
+import { Spoken } from "./parts";
 import { Requests } from "./requests";
 import { close, opened } from "./route";
 import { backend, refreshed, same } from "./store";
@@ -85,7 +86,13 @@ function Opened({ name }: { name: string }) {
             <h2 id="drawer-name" tabIndex={-1} autofocus>
               {name}
             </h2>
-            {connection.value.state === "lost" && <span class="tag bad">stale</span>}
+            <span role="status">
+              {connection.value.state === "lost" && (
+                <span class="tag bad">
+                  stale<span class="hidden">: the connection to the gateway is lost</span>
+                </span>
+              )}
+            </span>
             <button type="button" class="quiet" onClick={close}>
               Close <kbd>Esc</kbd>
             </button>
@@ -100,6 +107,7 @@ function Opened({ name }: { name: string }) {
           )}
           <Tabs tab={tab} d={d} />
         </header>
+        <Spoken />
         <div class="panel" role="tabpanel" id="panel" aria-labelledby={"tab-" + tab.value} tabIndex={0}>
           {!d || !b ? <p class="dim none">{trouble.value ? "" : "Reading …"}</p> : <Panel tab={tab.value} d={d} name={name} />}
         </div>

@@ -69,7 +69,7 @@ export function Facts({ b }: { b: Backend }) {
           {b.breaker.openedAt && (
             <span class="dim">
               {" "}
-              since <Ago at={b.breaker.openedAt} />
+              for <Ago at={b.breaker.openedAt} after="" />
             </span>
           )}
         </Line>

@@ -1,4 +1,4 @@
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { gatewayNow, get, Refusal, refused, said, send, tokenGiven } from "./api";
 import { events, now, order, takeEvents, takeHistory, takeStatus } from "./store";
 import type { Event, History, Status } from "./types";
@@ -43,10 +43,15 @@ export function coalesced(f: () => Promise<void>, every: number): () => void {
   };
 }
 
+// The history of many backends is large, so it is asked for after the status.
+let historyDue = true;
+
 export const refresh = coalesced(async () => {
   try {
     takeStatus(await get<Status>("/api/v1/status"));
     problem.value = "";
+    if (historyDue) refreshHistory();
+    historyDue = false;
   } catch (err) {
     if (err instanceof Refusal && err.code !== 401) problem.value = said(err);
     throw err;
@@ -67,8 +72,7 @@ export const retryNow = () => wake();
 
 // start keeps the page up to date for as long as it is open.
 export function start(): void {
-  refresh();
-  refreshHistory();
+  effect(() => void (refused.value || catchUp())); // at once, and with a new token
   void follow();
   setInterval(() => (now.value = gatewayNow()), 1000);
   // Counters move without an event. A page that nobody sees need not count.
@@ -84,8 +88,8 @@ export function start(): void {
 }
 
 function catchUp(): void {
+  historyDue = true;
   refresh();
-  refreshHistory();
   heard.forEach((f) => f());
 }
 
@@ -104,7 +108,6 @@ async function follow(): Promise<never> {
     } catch (err) {
       if (err instanceof Refusal && err.code === 401) {
         await tokenGiven();
-        catchUp();
         continue;
       }
     }

@@ -178,8 +178,8 @@ function Page() {
         {g && <Configuration />}
       </main>
       <footer class="dim">
-        Times of day are in UTC; the title of a time has its date. The same data: <a href="/api/v1/status">/api/v1/status</a>,{" "}
-        <a href="/metrics">/metrics</a>.
+        Times of day are in UTC; the title of a time has its date. The same data: <code>/api/v1/status</code>, and{" "}
+        <code>recloser status</code>.
       </footer>
       <Drawer />
       <TokenForm />

@@ -7,20 +7,23 @@ import type { Fact, Level } from "./types";
 
 // Small things that several places show.
 
+type Kind = State | Level | "saved";
+
 // Each state has a shape of its own, so that it can be told without its colour.
-const shapes: Record<State | Level, string> = {
+const shapes: Record<Kind, string> = {
   ready: "M6 1a5 5 0 1 1 0 10A5 5 0 0 1 6 1z",
   degraded: "M6 .8 11.6 11H.4z",
   unavailable: "M1 1h10v10H1zM3.2 4.3 4.9 6 3.2 7.7l1.1 1.1L6 7.1l1.7 1.7 1.1-1.1L7.1 6l1.7-1.7-1.1-1.1L6 4.9 4.3 3.2z",
   unknown: "M6 1a5 5 0 1 1 0 10A5 5 0 0 1 6 1zm0 1.6a3.4 3.4 0 1 0 0 6.8 3.4 3.4 0 0 0 0-6.8z",
   paused: "M2 1h3v10H2zM7 1h3v10H7z",
   disabled: "M1 4.9h10v2.2H1z",
+  saved: "M6 1a5 5 0 1 1 0 10A5 5 0 0 1 6 1zm0 1.5a3.5 3.5 0 1 0 0 7 3.5 3.5 0 0 0 0-7zM6 4a2 2 0 1 1 0 4 2 2 0 0 1 0-4z",
   info: "M6 3.5a2.5 2.5 0 1 1 0 5 2.5 2.5 0 0 1 0-5z",
   warning: "M6 .8 11.6 11H.4z",
   error: "M1 1h10v10H1zM3.2 4.3 4.9 6 3.2 7.7l1.1 1.1L6 7.1l1.7 1.7 1.1-1.1L7.1 6l1.7-1.7-1.1-1.1L6 4.9 4.3 3.2z",
 };
 
-export function Shape({ of }: { of: State | Level }) {
+export function Shape({ of }: { of: Kind }) {
   return (
     <svg class={"shape is-" + of} viewBox="0 0 12 12" aria-hidden="true">
       <path d={shapes[of]} fill-rule="evenodd" />
@@ -71,6 +74,8 @@ export function announce(text: string): void {
   setTimeout(() => (spoken.value = text), 50);
 }
 
+// Spoken says it. An open dialog has one of its own, since nothing outside of it
+// is heard.
 export function Spoken() {
   return (
     <p class="hidden" role="status">

@@ -1,9 +1,8 @@
 import { Clock, Shape, Trace } from "./parts";
 import { duration, latency, millis } from "./format";
-import type { State } from "./store";
 import type { Request } from "./types";
 
-const outcomes: Record<Request["outcome"], State> = { ok: "ready", recovered: "degraded", failed: "unavailable" };
+const outcomes = { ok: "ready", recovered: "saved", failed: "unavailable" } as const;
 
 // Requests are the last ones of a backend, each with its sends.
 export function Requests({ list }: { list: Request[] }) {
@@ -16,7 +15,7 @@ export function Requests({ list }: { list: Request[] }) {
           <li key={r.at + r.method + (r.traceId ?? "")}>
             <div class="head">
               <Clock at={r.at} />
-              <span class={"state is-" + (r.outcome === "recovered" ? "saved" : outcomes[r.outcome])}>
+              <span class={"state is-" + outcomes[r.outcome]}>
                 <Shape of={outcomes[r.outcome]} /> {r.outcome}
               </span>
               {r.reason && <code>{r.reason}</code>}

@@ -37,7 +37,8 @@ export function fields(schema: unknown): Field[] | null {
 function field(name: string, p: Schema, required: boolean): Field | null {
   const types = (Array.isArray(p.type) ? p.type : [p.type]).filter((t) => t !== "null");
   const choices = "const" in p ? [p.const] : p.enum;
-  if (choices !== undefined && !(Array.isArray(choices) && choices.every((c) => ["string", "number"].includes(typeof c)))) return null;
+  if (choices !== undefined && !(Array.isArray(choices) && choices.every((c) => ["string", "number"].includes(typeof c) && typeof c === typeof choices[0])))
+    return null;
   let type = types[0];
   if (type === undefined && choices) type = typeof (choices as unknown[])[0];
   if (types.length > 1 || !["string", "number", "integer", "boolean"].includes(type as string)) return null;

@@ -44,7 +44,8 @@ export const inTrouble = (b: Backend) => rank[state(b)] < 2;
 // takeStatus shows a new status.
 export function takeStatus(s: Status): void {
   batch(() => {
-    const { backends: list, ...rest } = s;
+    const { backends: all, ...rest } = s;
+    const list = all ?? [];
     const old = gateway.peek();
     if (!same(old, rest)) gateway.value = rest;
     const seen = new Set<string>();

@@ -130,7 +130,7 @@ function Row({ name }: { name: string }) {
         {b.counters.savedByRenewal ? <b>{count(b.counters.savedByRenewal)}</b> : <span class="dim">0</span>}
       </td>
       <td role="cell" data-label="p95" class="cell-p95">
-        <span class="num">{latency(b.latency.p95) || <span class="dim">no calls</span>}</span>
+        <span class="num">{latency(b.latency.p95) || <None />}</span>
         <Spark name={name} />
       </td>
       <td role="cell" data-label="Tools" class="right num" title={lists(b)}>
@@ -146,6 +146,13 @@ function Row({ name }: { name: string }) {
 export const lists = (b: Backend) =>
   `${counted(b.tools, "tool")}, ${counted(b.resources, "resource")}, ${counted(b.prompts, "prompt")}`;
 
+const None = () => (
+  <span class="dim" title="no calls in the last five minutes">
+    <span class="hidden">no calls</span>
+    <span aria-hidden="true">–</span>
+  </span>
+);
+
 // Expiry is the kind of credential, and when it expires.
 function Expiry({ b }: { b: Backend }) {
   const c = b.credential;
@@ -155,9 +162,9 @@ function Expiry({ b }: { b: Backend }) {
       <span>{c.type === "unauthenticated" || !c.type ? <span class="dim">none</span> : c.type}</span>
       <span class="under">
         {c.expires && (
-          <>
+          <span>
             expires <Until at={c.expires} past="now" />
-          </>
+          </span>
         )}
         {failed && <span class="warn"> renewal failed</span>}
       </span>

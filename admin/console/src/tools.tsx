@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useMemo, useRef } from "preact/hooks";
+import { useId, useMemo, useRef } from "preact/hooks";
 import { post, said } from "./api";
 import { duration } from "./format";
 import { Copy, Shape } from "./parts";
@@ -120,7 +120,7 @@ function Try({ entry, schema }: { entry: Entry; schema: unknown }) {
     raw.value = true;
   }
 
-  const id = "try-" + entry.public;
+  const id = useId();
   return (
     <form onSubmit={submit} aria-label={"Try " + entry.public}>
       {raw.value ? (
@@ -131,7 +131,7 @@ function Try({ entry, schema }: { entry: Entry; schema: unknown }) {
           </textarea>
         </p>
       ) : (
-        flat!.map((f) => <Input key={f.name} f={f} id={id + "-" + f.name} />)
+        flat!.map((f) => <Input key={f.name} f={f} />)
       )}
       <p class="actions">
         <button type="submit" class="primary" aria-disabled={!!tried.value.busy}>
@@ -151,7 +151,8 @@ function Try({ entry, schema }: { entry: Entry; schema: unknown }) {
   );
 }
 
-function Input({ f, id }: { f: Field; id: string }) {
+function Input({ f }: { f: Field }) {
+  const id = useId();
   const common = { id, name: "arg." + f.name, required: f.required, "aria-describedby": f.description ? id + "-is" : undefined };
   const choices = f.type === "boolean" ? ["true", "false"] : f.choices;
   return (
