@@ -11,7 +11,7 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick model mutants fuzz demo npm conformance race leaks bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm console conformance race leaks bench generate tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -49,6 +49,9 @@ demo: ## the demo as an end-to-end test
 npm: ## real npm servers and clients against the gateway
 	@test/npm-suite
 
+console: ## the console in a real browser, against a fake of the admin API
+	@test/console-suite
+
 conformance: ## the official conformance suite with and without the gateway
 	@test/conformance-suite
 
@@ -68,6 +71,7 @@ generate: ## pages and files that are made from code
 tools: ## install the linter and the npm packages
 	@test/install-lint $(GOLANGCI_LINT)
 	@test/install-npm
+	@test/install-console
 
 clean: ## remove what suites wrote, but not .tools
 	rm -rf test-artifacts coverage.out recloser
