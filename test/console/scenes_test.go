@@ -184,7 +184,7 @@ func requests() []status.Request {
 	ms := func(n int) status.Duration { return status.Duration(time.Duration(n) * time.Millisecond) }
 	return []status.Request{
 		{At: now.Add(-9 * time.Second), Method: "tools/call", Name: "search", Took: ms(1204), Outcome: status.OutcomeFailed, Reason: status.ReasonAuthRefused, TraceID: "4bf92f3577b34da6a3ce929d0e0e4736", Sends: []status.Send{
-			{At: now, Status: 401, Generation: 3, Took: ms(11)}, {At: now, Status: 401, Generation: 3, Took: ms(9), Cause: "after 100 ms, nothing newer"},
+			{At: now, Status: 401, Generation: 3, Took: ms(11), Cause: "first"}, {At: now, Status: 401, Generation: 3, Took: ms(9), Cause: "after 100 ms, nothing newer"},
 			{At: now, Status: 401, Generation: 3, Took: ms(10), Cause: "after 200 ms, nothing newer"}}},
 		{At: now.Add(-80 * time.Second), Method: "tools/call", Name: "create", Took: ms(52), Outcome: status.OutcomeRecovered, TraceID: "0af7651916cd43dd8448eb211c80319c", Sends: []status.Send{
 			{At: now, Status: 401, Generation: 2, Took: ms(11)}, {At: now, Status: 200, Generation: 3, Took: ms(40), Cause: "renewed"}}},

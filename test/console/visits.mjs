@@ -304,6 +304,13 @@ const visits = {
     await page.getByText("Copied").waitFor(); // to a screen reader
     assert.equal(await page.locator('.events li[data-event="6"] a').innerText(), "weather"); // in the middle of the words
 
+    // Of many the last are there at first.
+    await fake(url, "storm", "60");
+    await page.getByLabel("Warnings and errors only").uncheck();
+    await page.getByRole("button", { name: "Show 26 more events" }).click();
+    await page.locator(".events li").nth(65).waitFor();
+    assert.equal((await ids())[0], "66");
+
     await page.getByText("Configuration in effect").click();
     await page.getByText("/etc/recloser/mcp.yaml").waitFor();
     assert.match(await page.locator(".configuration pre").innerText(), /listen: 127\.0\.0\.1:8484/);

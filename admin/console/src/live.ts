@@ -33,7 +33,8 @@ export function coalesced(f: () => Promise<void>, every: number): () => void {
       wanted = false;
       const began = performance.now();
       await f().catch(() => {});
-      next = began + Math.max(every, 3 * (performance.now() - began));
+      const took = performance.now() - began;
+      next = began + Math.max(every, Math.min(3 * took, 5000));
     }
     busy = false;
   }

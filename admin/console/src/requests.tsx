@@ -31,7 +31,7 @@ export function Requests({ list }: { list: Request[] }) {
                   <b class={"num " + (s.status >= 200 && s.status < 300 ? "good" : "bad")}>{s.status || "no answer"}</b>
                   <span class="num dim">{took(s.took)}</span>
                   {!!s.generation && <span class="dim">credential {s.generation}</span>}
-                  {s.cause && <span>{s.cause}</span>}
+                  {s.cause && s.cause !== "first" && <span>{s.cause}</span>}
                 </li>
               ))}
             </ol>

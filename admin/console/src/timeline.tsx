@@ -1,6 +1,6 @@
 import { computed, signal } from "@preact/signals";
 import { Clock, Shape, Trace } from "./parts";
-import { plain } from "./format";
+import { counted, plain } from "./format";
 import { link } from "./route";
 import { events } from "./store";
 import type { Event } from "./types";
@@ -52,10 +52,9 @@ function find(text: string, name: string): number {
 }
 
 const important = signal(false);
-const most = 100;
-const shown = computed(() =>
-  (important.value ? events.value.filter((e) => e.level !== "info") : events.value).slice(0, most),
-);
+const few = 40;
+const all = signal(false);
+const chosen = computed(() => (important.value ? events.value.filter((e) => e.level !== "info") : events.value));
 
 // Events is what happened in the gateway as a whole.
 export function Events() {
@@ -68,7 +67,14 @@ export function Events() {
           errors only
         </label>
       </div>
-      <Timeline list={shown.value} named />
+      <Timeline list={all.value ? chosen.value : chosen.value.slice(0, few)} named />
+      {!all.value && chosen.value.length > few && (
+        <p class="more">
+          <button type="button" onClick={() => (all.value = true)}>
+            Show {counted(chosen.value.length - few, "more event")}
+          </button>
+        </p>
+      )}
     </section>
   );
 }
