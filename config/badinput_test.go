@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -304,5 +305,22 @@ func write(t *testing.T, path, text string) {
 	}
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What is wrong outside of the document is told apart from mistakes in it.
+func TestProblemsOutsideOfTheDocument(t *testing.T) {
+	_, _, err := config.Parse("x.yaml", []byte("lisen: x\nmcpServers:\n  a: {url: \"${URL}\", auth: {type: bearer, token: \"${file:nowhere}\"}}\n  b: {url: \"${\"}\n"), config.LoadOptions{Env: environment(nil)})
+	var problems config.Problems
+	if !errors.As(err, &problems) {
+		t.Fatal(err)
+	}
+	outside := map[string]bool{}
+	for _, p := range problems {
+		outside[p.Path] = p.Outside
+	}
+	want := map[string]bool{"lisen": false, "mcpServers.a.url": true, "mcpServers.a.auth.token": true, "mcpServers.b.url": false}
+	if d := cmp.Diff(want, outside); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
 	}
 }

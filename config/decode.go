@@ -258,7 +258,7 @@ func (d *decoder) scalar(n *node, path, want string) (string, bool) {
 func (d *decoder) expansion(n *node, path string, err error) {
 	var p *problemText
 	if errors.As(err, &p) {
-		d.add(n.mark, path, p.message, p.fix)
+		d.put(n.mark, path, p.message, p.fix, p.outside)
 		return
 	}
 	d.add(n.mark, path, err.Error(), "")

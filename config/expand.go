@@ -44,7 +44,10 @@ func newExpander(env func(string) (string, bool), dir string) *expander {
 }
 
 // problemText is an error in two halves, as a Problem has them.
-type problemText struct{ message, fix string }
+type problemText struct {
+	message, fix string
+	outside      bool // the text is right, and what it refers to is not there
+}
 
 func (p *problemText) Error() string { return p.message + "; " + p.fix }
 
@@ -73,13 +76,13 @@ func (x *expander) split(text string) ([]part, error) {
 		lit.WriteString(text[:i])
 		end := strings.IndexByte(text[i:], '}')
 		if end < 0 {
-			return nil, &problemText{"has ${ without a }", referenceForms}
+			return nil, &problemText{message: "has ${ without a }", fix: referenceForms}
 		}
 		ref := text[i+2 : i+end]
 		text = text[i+end+1:]
 		if path, ok := strings.CutPrefix(ref, "file:"); ok {
 			if path == "" || strings.Contains(path, "${") {
-				return nil, &problemText{"has a bad reference", referenceForms}
+				return nil, &problemText{message: "has a bad reference", fix: referenceForms}
 			}
 			parts = append(parts, part{literal: lit.String()}, part{file: x.abs(path)})
 			lit.Reset()
@@ -99,7 +102,7 @@ func (x *expander) split(text string) ([]part, error) {
 func (x *expander) variable(ref string) (string, error) {
 	name, fallback, hasFallback := strings.Cut(strings.TrimPrefix(ref, "env:"), ":-")
 	if !isVariableName(name) || strings.Contains(fallback, "${") {
-		return "", &problemText{"has a bad reference", referenceForms}
+		return "", &problemText{message: "has a bad reference", fix: referenceForms}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -114,7 +117,7 @@ func (x *expander) variable(ref string) (string, error) {
 	case !v.set:
 		return "", &problemText{
 			fmt.Sprintf("variable %s is not set", name),
-			fmt.Sprintf("export it or give a default: ${%s:-...}", name),
+			fmt.Sprintf("export it or give a default: ${%s:-...}", name), true,
 		}
 	}
 	return v.text, nil
@@ -157,7 +160,7 @@ func (x *expander) secret(text string) (string, error) {
 	for i, p := range parts {
 		if p.file == "" {
 			if i+1 < len(parts) && strings.HasSuffix(p.literal, "$") {
-				return "", &problemText{"has a $ right before ${file:...}, which would make it a literal", "put the $ into the file"}
+				return "", &problemText{message: "has a $ right before ${file:...}, which would make it a literal", fix: "put the $ into the file"}
 			}
 			b.WriteString(strings.ReplaceAll(p.literal, "${", "$${"))
 			continue
@@ -193,7 +196,7 @@ func (x *expander) read(path string) (string, error) {
 		x.files[path] = f
 	}
 	if f.err != nil {
-		return "", &problemText{fmt.Sprintf("file %s cannot be read: %s", path, cause(f.err)), "make it readable or correct the path"}
+		return "", &problemText{fmt.Sprintf("file %s cannot be read: %s", path, cause(f.err)), "make it readable or correct the path", true}
 	}
 	return f.text, nil
 }

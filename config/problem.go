@@ -22,6 +22,9 @@ type Problem struct {
 	Path string
 	// Message says what is wrong, Fix what the reader can do.
 	Message, Fix string
+	// Outside is true when the document itself is right: a variable that it names
+	// is not set, or a file cannot be read.
+	Outside bool
 }
 
 // String renders the problem on one line: file:line:column: path: message; fix.
@@ -78,10 +81,12 @@ func newCollector(file string) *collector {
 }
 
 // add records a problem at a place in the text.
-func (c *collector) add(at mark, path, message, fix string) {
+func (c *collector) add(at mark, path, message, fix string) { c.put(at, path, message, fix, false) }
+
+func (c *collector) put(at mark, path, message, fix string, outside bool) {
 	p := Problem{
 		File: c.file, Line: at.line, Column: at.col, Path: path,
-		Message: oneLine(message), Fix: oneLine(fix),
+		Message: oneLine(message), Fix: oneLine(fix), Outside: outside,
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
