@@ -21,7 +21,7 @@ var floors = [][]string{
 	{"caller", "catalog", "health", "journal", "session", "telemetry"},
 	{"admin", "gateway"},
 	{"config"},
-	{"server"},
+	{"doctor", "server"},
 	{"cmd"},
 }
 

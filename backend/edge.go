@@ -111,6 +111,9 @@ type tlsError struct{ err error }
 func (e *tlsError) Error() string { return "tls handshake: " + e.err.Error() }
 func (e *tlsError) Unwrap() error { return e.err }
 
+// Config is the configuration of connections with these settings.
+func (t TLS) Config() (*tls.Config, error) { return tlsConfig(t) }
+
 func tlsConfig(t TLS) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	if t.CAFile != "" {

@@ -42,6 +42,16 @@ func inherits(name string) bool {
 	})
 }
 
+// Locate finds the program of a backend that is a process, where starting it
+// would. Its error says in words why there is none to start.
+func Locate(o Options) (string, error) {
+	found, err := locate(o.Command, o.Cwd, o.Env)
+	if err != nil {
+		return "", errors.New(startFault(err))
+	}
+	return found, nil
+}
+
 // locate finds a program in the PATH that its process gets.
 func locate(name, dir string, own map[string]string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || strings.Contains(name, "/") {
