@@ -34,6 +34,9 @@ const (
 // access is how a command reaches the gateway that runs.
 type access struct {
 	url, tokenFile, file string
+	// examines is true for a command that is given a configuration for another
+	// purpose than to find the gateway: then the variable goes before it.
+	examines bool
 }
 
 const accessHelp = "The gateway is asked at the address of --admin, else that of the configuration, else that of the\n" +
@@ -62,6 +65,9 @@ func (a *access) client() (*admin.Client, error) {
 // clientFor makes the client of a document that was read already, nil: of none.
 func (a *access) clientFor(doc *config.Document) (*admin.Client, error) {
 	c := &admin.Client{URL: a.url}
+	if a.examines {
+		c.URL = cmp.Or(c.URL, os.Getenv(adminVariable))
+	}
 	if c.URL == "" && doc != nil {
 		address, err := reachable(doc.Admin.Listen)
 		if err != nil {

@@ -80,7 +80,7 @@ func newRoot() *cobra.Command {
 		commands []*cobra.Command
 	}{
 		{"Run a gateway:", []*cobra.Command{newDemo(), newServe(), newStdio(), newValidate(), newConfig()}},
-		{"Look after one that runs:", []*cobra.Command{newStatus(), newEvents(), newTools(), newBackend(), newReload()}},
+		{"Look after one that runs:", []*cobra.Command{newStatus(), newDoctor(), newEvents(), newTools(), newBackend(), newReload()}},
 		{"Understand it:", []*cobra.Command{newExplain(), newVersion()}},
 	} {
 		root.AddGroup(&cobra.Group{ID: g.title, Title: g.title})

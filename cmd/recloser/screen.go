@@ -129,17 +129,22 @@ func (s *screen) fit(columns []column, width []int) []int {
 	return show
 }
 
-// paragraph writes a text behind its label. On a terminal it is broken between
-// words; elsewhere a line is whole, for those who search in it.
+// paragraph writes a text behind its label.
 func (s *screen) paragraph(b *strings.Builder, label, text string) {
 	const indent = 10
-	lead := "  " + fmt.Sprintf("%-*s", indent-2, label)
+	s.hanging(b, s.paint(faint, "  "+fmt.Sprintf("%-*s", indent-2, label)), indent, text)
+}
+
+// hanging writes a text behind a lead that takes as many places as indent says. On
+// a terminal it is broken between words and its lines begin below each other;
+// elsewhere it is one line, for those who search in it.
+func (s *screen) hanging(b *strings.Builder, lead string, indent int, text string) {
+	b.WriteString(lead)
 	if s.width == 0 {
-		b.WriteString(lead + text + "\n")
+		b.WriteString(text + "\n")
 		return
 	}
 	at := indent
-	b.WriteString(s.paint(faint, lead))
 	for i, word := range strings.Fields(text) {
 		n := utf8.RuneCountInString(word)
 		switch {
