@@ -13,4 +13,4 @@
 // variables it was read with.
 package config
 
-//go:generate go test . -run TestConfigurationPage -update
+//go:generate go test . -run "TestConfigurationPage|TestSchemaFile" -update

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/recloser-mcp/recloser/config"
 )
 
 func newConfig() *cobra.Command {
@@ -15,8 +17,24 @@ func newConfig() *cobra.Command {
 		Args:  noSuchCommand,
 		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(newConfigShow())
+	c.AddCommand(newConfigShow(), newConfigSchema())
 	return c
+}
+
+func newConfigSchema() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the configuration, for editors",
+		Long: "Prints the JSON Schema of the configuration. Editors complete and check a file with it, for instance one\n" +
+			"that begins with\n\n" +
+			"  # yaml-language-server: $schema=recloser.schema.json\n\n" +
+			"or, in JSON, with the key \"$schema\".",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(config.Schema())
+			return err
+		},
+	}
 }
 
 func newConfigShow() *cobra.Command {
