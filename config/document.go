@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -56,6 +57,8 @@ type Document struct {
 	DrainTimeout time.Duration
 	Log          Log
 
+	text [sha256.Size]byte
+
 	shown shown
 }
 
@@ -87,6 +90,9 @@ func (d *Document) Credential(key string) (Credential, bool) {
 	}
 	return Credential{}, false
 }
+
+// From reports whether the document was read from exactly this text.
+func (d *Document) From(text []byte) bool { return d.text == sha256.Sum256(text) }
 
 // Load reads and checks the document in a file. Its error is of type Problems
 // and has everything that is wrong, also when the file cannot be read. Warnings
@@ -123,6 +129,7 @@ func Parse(name string, data []byte, o LoadOptions) (*Document, []Warning, error
 	if err := d.err(); err != nil {
 		return nil, d.warnings.list(), err
 	}
+	doc.text = sha256.Sum256(data)
 	return doc, d.warnings.list(), nil
 }
 

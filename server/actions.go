@@ -34,14 +34,14 @@ func (s *Server) detail(name string) (status.Detail, bool) {
 	now := time.Now()
 	d := status.Detail{Config: l.doc.BackendYAML(name), Catalog: []status.Entry{}, Requests: []status.Request{}, Events: []status.Event{}, History: status.History{Minutes: []status.Minute{}}}
 	if slices.Contains(l.disabled, name) {
-		d.Backend, _ = s.board.derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: now}, 0)
+		d.Backend = l.disabledStatus(name)
 		return d, true
 	}
 	b := l.byName[name]
 	if b == nil {
 		return d, false
 	}
-	d.Backend = s.see(b, now)
+	d.Backend = s.see(b)
 	d.Requests, d.History = b.record.Requests(), b.record.History(now)
 	d.Events = s.journal.Events(0, name)
 	slices.Reverse(d.Events)
@@ -97,7 +97,7 @@ func (s *Server) act(ctx context.Context, name string, action admin.Action, by s
 	if b == nil {
 		return admin.Done{Message: message}, nil
 	}
-	st := s.see(b, time.Now())
+	st := s.see(b)
 	return admin.Done{Message: message, Backend: &st}, nil
 }
 

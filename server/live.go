@@ -47,6 +47,7 @@ type served struct {
 	record    *journal.Record
 	paused    bool
 	condition *condition
+	standing  *standing
 }
 
 // assemble makes what a document describes. Of before it keeps what is the same:
@@ -81,8 +82,12 @@ func (s *Server) assemble(doc *config.Document, before *live, paused map[string]
 			next.disabled = append(next.disabled, b.Name)
 			continue
 		}
-		one := &served{Backend: b, source: next.sources[b.Credential], paused: paused[b.Name]}
-		if was := before.byName[b.Name]; was != nil && was.same(one) {
+		one := &served{Backend: b, source: next.sources[b.Credential], paused: paused[b.Name], standing: &standing{}}
+		was := before.byName[b.Name]
+		if was != nil {
+			one.standing = was.standing // other settings are no news of how it is
+		}
+		if was != nil && was.same(one) {
 			one.client, one.record, one.condition = was.client, was.record, was.condition
 		} else if err := s.dial(one); err != nil {
 			return nil, err

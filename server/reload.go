@@ -17,6 +17,8 @@ import (
 // ErrNoFile is the error of Reload where there is no configuration to read again.
 var ErrNoFile = errors.New("this gateway was not started from a configuration file: there is nothing to read again")
 
+var errEnding = errors.New("the gateway is about to end")
+
 // Reload reads the configuration again and puts it into effect. What did not change
 // keeps its connections, sessions and breakers; calls in flight end at the backends
 // they were sent to. On an error, config.Problems where the configuration is wrong,
@@ -36,8 +38,11 @@ func (s *Server) Reload(ctx context.Context) (summary string, err error) {
 }
 
 func (s *Server) reload(ctx context.Context) (string, error) {
-	if s.o.Load == nil {
+	switch {
+	case s.o.Load == nil:
 		return "", ErrNoFile
+	case s.draining.Load():
+		return "", errEnding
 	}
 	doc, warnings, err := s.o.Load()
 	for _, w := range warnings {
@@ -68,7 +73,6 @@ func (s *Server) enact(ctx context.Context, next *live) {
 	s.catalog.Replace(s.catalogOptions(next.doc), next.listed())
 	s.monitor.Replace(next.doc.Health, next.probed())
 	s.journal.Keep(func(name string) bool { return next.byName[name] != nil })
-	s.board.keep(next)
 	s.lookAll()
 	s.retire(context.WithoutCancel(ctx), before.without(next), before.doc.DrainTimeout, wait)
 }
@@ -143,7 +147,7 @@ func (s *Server) Pause(ctx context.Context, name string, paused bool) bool {
 	defer s.reloading.Unlock()
 	before := s.live.Load()
 	b := before.byName[name]
-	if b == nil {
+	if b == nil || s.draining.Load() {
 		return false
 	}
 	if s.paused[name] = paused; !paused {
@@ -169,15 +173,17 @@ func (s *Server) Pause(ctx context.Context, name string, paused bool) bool {
 
 // watchFile reloads when the file of the configuration changes.
 func (s *Server) watchFile(ctx context.Context) {
-	seen, _ := os.ReadFile(s.o.Watch) // an error shows when it changes
+	var refused []byte
 	for ctx.Err() == nil {
 		err := auth.WatchFiles(ctx, []string{s.o.Watch}, func() {
 			text, err := os.ReadFile(s.o.Watch)
-			if err != nil || bytes.Equal(text, seen) {
+			if err != nil || s.live.Load().doc.From(text) || refused != nil && bytes.Equal(text, refused) {
 				return // an editor is about to put it back, or nothing changed
 			}
-			seen = text
-			_, _ = s.Reload(ctx) // it says what became of it
+			refused = nil
+			if _, err := s.Reload(ctx); err != nil { // it says what became of it
+				refused = text
+			}
 		})
 		if ctx.Err() == nil {
 			s.log.Warn("the configuration is not watched for now", "file", s.o.Watch, "error", err)

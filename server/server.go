@@ -72,7 +72,7 @@ type Server struct {
 	monitor   *health.Monitor
 	sessions  *session.Store
 	gateway   *gateway.Gateway
-	board     statusBoard
+	looks     looks
 	alarm     chan struct{} // wakes who watches the phase
 	over      chan struct{} // closed when followers of events have to go
 
@@ -88,7 +88,8 @@ type Server struct {
 // a backend before Run. On an error everything that was opened is closed.
 func New(ctx context.Context, doc *config.Document, o Options) (*Server, error) {
 	s := &Server{o: o, version: cmp.Or(o.Version, "dev"), log: cmp.Or(o.Logger, slog.Default()), started: time.Now(),
-		registry: cmp.Or(o.Registry, auth.NewRegistry()), journal: journal.New(), paused: map[string]bool{}, alarm: make(chan struct{}, 1), over: make(chan struct{})}
+		registry: cmp.Or(o.Registry, auth.NewRegistry()), journal: journal.New(), paused: map[string]bool{}, alarm: make(chan struct{}, 1), over: make(chan struct{}),
+		looks: looks{names: map[string]bool{}, wake: make(chan struct{}, 1)}}
 	if err := s.build(ctx, doc); err != nil {
 		s.close(context.WithoutCancel(ctx))
 		return nil, err
@@ -197,10 +198,15 @@ func (s *Server) AdminAddr() string { return s.adminListener.Addr().String() }
 func (s *Server) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	s.onClose(func(context.Context) { s.retiring.Wait() })
+	s.onClose(func(context.Context) {
+		s.reloading.Lock() // one that is under way still adds to it
+		defer s.reloading.Unlock()
+		s.retiring.Wait()
+	})
 	var wg sync.WaitGroup
 	wg.Go(func() { s.catalog.Run(work) })
 	wg.Go(func() { s.monitor.Run(work) })
+	wg.Go(func() { s.watchBackends(work) })
 	wg.Go(func() { s.watchPhase(work) })
 	if s.o.Watch != "" && s.o.Load != nil {
 		wg.Go(func() { s.watchFile(work) })

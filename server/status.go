@@ -1,8 +1,8 @@
 package server
 
 import (
+	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -13,68 +13,86 @@ import (
 	"github.com/recloser-mcp/recloser/status"
 )
 
-// statusBoard derives the status from the facts that clients, catalog and
-// monitor hold. It keeps what was derived last, so that "since" is stable.
-type statusBoard struct {
-	mu       sync.Mutex
-	previous map[string]status.Backend
-	failed   map[string]uint64 // calls that had failed when the backend was last fine
+// standing is the status of one backend as it was derived last, so that "since" is
+// stable and a change is told once.
+type standing struct {
+	mu       sync.Mutex // facts are gathered under it: what is derived later is newer
+	previous *status.Backend
+	failed   uint64 // calls that had failed when the backend was last well
 }
 
-// derive returns the status, and the one before if it is another.
-func (b *statusBoard) derive(f status.Facts, failed uint64) (now status.Backend, before *status.Backend) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.previous == nil {
-		b.previous, b.failed = map[string]status.Backend{}, map[string]uint64{}
+// derive returns the status, and what it was if that is another one.
+func (d *standing) derive(f status.Facts, failed uint64) (now status.Backend, before *status.Backend) {
+	f.Previous = d.previous
+	now = status.Derive(f)
+	if now.Status == status.BackendStatusReady || now.Status == status.BackendStatusUnknown {
+		d.failed = failed
 	}
-	was, known := b.previous[f.Name]
-	if known {
-		f.Previous = &was
+	now.Affected = failed - min(d.failed, failed)
+	before, d.previous = d.previous, &now
+	switch {
+	case before == nil:
+		before = &status.Backend{}
+	case before.Status == now.Status && before.Reason == now.Reason:
+		before = nil
 	}
-	s := status.Derive(f)
-	if s.Status == status.BackendStatusReady || s.Status == status.BackendStatusUnknown {
-		b.failed[f.Name] = failed
-	}
-	s.Affected = failed - min(b.failed[f.Name], failed)
-	b.previous[f.Name] = s
-	if was.Status != s.Status || was.Reason != s.Reason {
-		before = &was
-	}
-	return s, before
+	return now, before
 }
 
-// keep forgets backends that are not in a configuration.
-func (b *statusBoard) keep(l *live) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for name := range b.previous {
-		if l.byName[name] == nil && !slices.Contains(l.disabled, name) {
-			delete(b.previous, name)
-			delete(b.failed, name)
-		}
-	}
+// looks are the backends at which something happened that may have changed their
+// status. They are looked at by a goroutine of its own, as hooks are called by those
+// who hold locks or have no time.
+type looks struct {
+	mu    sync.Mutex
+	names map[string]bool
+	wake  chan struct{}
 }
 
-// look derives the status of a backend anew although nobody asked, so that its
-// "since" is when the state began and not when somebody first looked, and tells
-// when it is another one.
+// look has the status of a backend derived anew although nobody asked, so that its
+// "since" is when the state began and not when somebody first looked.
 func (s *Server) look(name string) {
-	if b := s.live.Load().byName[name]; b != nil {
-		s.see(b, time.Now())
+	l := &s.looks
+	l.mu.Lock()
+	l.names[name] = true
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
 	}
 }
 
 func (s *Server) lookAll() {
-	now := time.Now()
 	for _, b := range s.live.Load().backends {
-		s.see(b, now)
+		s.look(b.Name)
+	}
+}
+
+// watchBackends looks at the backends at which something happened.
+func (s *Server) watchBackends(ctx context.Context) {
+	for {
+		select {
+		case <-s.looks.wake:
+		case <-ctx.Done():
+			return
+		}
+		s.looks.mu.Lock()
+		names := s.looks.names
+		s.looks.names = make(map[string]bool)
+		s.looks.mu.Unlock()
+		for name := range names {
+			if b := s.live.Load().byName[name]; b != nil {
+				s.see(b)
+			}
+		}
 	}
 }
 
 // see derives the status of a backend and tells when it is another one.
-func (s *Server) see(b *served, now time.Time) status.Backend {
-	st, before := s.board.derive(s.facts(b, now), b.record.Failed())
+func (s *Server) see(b *served) status.Backend {
+	b.standing.mu.Lock()
+	defer b.standing.mu.Unlock()
+	now := time.Now()
+	st, before := b.standing.derive(s.facts(b, now), b.record.Failed())
 	b.condition.note(st.Status)
 	if before == nil {
 		return st
@@ -88,6 +106,11 @@ func (s *Server) see(b *served, now time.Time) status.Backend {
 	return st
 }
 
+// disabledStatus is the status of a backend that the configuration switches off.
+func (l *live) disabledStatus(name string) status.Backend {
+	return status.Derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: l.loaded})
+}
+
 // Status returns the state of the gateway and of every backend, now.
 func (s *Server) Status() status.Status {
 	now := time.Now()
@@ -95,12 +118,11 @@ func (s *Server) Status() status.Status {
 	out := make([]status.Backend, 0, len(l.backends)+len(l.disabled))
 	saved := uint64(0)
 	for _, b := range l.backends {
-		out = append(out, s.see(b, now))
+		out = append(out, s.see(b))
 		saved += b.record.Saved(now)
 	}
 	for _, name := range l.disabled {
-		st, _ := s.board.derive(status.Facts{Backend: status.Backend{Name: name}, Disabled: true, Now: now}, 0)
-		out = append(out, st)
+		out = append(out, l.disabledStatus(name))
 	}
 	return status.Summarize(s.version, out, saved, s.started, now)
 }

@@ -53,7 +53,7 @@ func (s *Server) called(ctx context.Context, c backend.CallInfo, r backend.CallR
 		s.tellRefusal(ctx, c, r, outcome)
 	}
 	if outcome == status.OutcomeFailed {
-		if b.condition.well.Load() {
+		if b.condition.well.Load() && !errors.Is(r.Err, backend.ErrAuthenticationFailed) {
 			s.monitor.Kick(c.Backend) // to know at once whether it is the backend or the call
 		}
 		s.look(c.Backend)
@@ -129,6 +129,9 @@ func times(n int) string {
 }
 
 func (s *Server) tellStatus(before, now *status.Backend) {
+	if before.Status == "" && now.Status == status.BackendStatusUnknown {
+		return // it has just been made, and nobody has asked it
+	}
 	level := status.LevelInfo
 	switch now.Status {
 	case status.BackendStatusDegraded:
