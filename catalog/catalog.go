@@ -227,7 +227,11 @@ func (l *loop) notices(before Facts) (all []string) {
 		all = append(all, fmt.Sprintf("lists %d of the %d tools that it listed before: the others are gone for clients", has, had))
 	}
 	if n := now.Redefined - before.Redefined; n > 0 {
-		all = append(all, fmt.Sprintf("changed the definitions of %d tools or prompts under their names: the log names them with both digests", n))
+		noun := "definitions"
+		if n == 1 {
+			noun = "definition"
+		}
+		all = append(all, fmt.Sprintf("changed %d %s of tools or prompts under their names: the log has both digests", n, noun))
 	}
 	return all
 }
