@@ -78,6 +78,23 @@ export async function work(page) {
   return { script: of("ScriptDuration"), layout: of("LayoutDuration") + of("RecalcStyleDuration"), all: of("TaskDuration") };
 }
 
+// calls counts the calls of the innermost function of the page's script whose
+// source has a text, while f runs.
+export async function calls(page, text, f) {
+  const script = await page.evaluate(async () => (await fetch("console.js")).text());
+  await page.debug.send("Profiler.enable");
+  await page.debug.send("Profiler.startPreciseCoverage", { callCount: true, detailed: false });
+  await f();
+  const { result } = await page.debug.send("Profiler.takePreciseCoverage");
+  await page.debug.send("Profiler.stopPreciseCoverage");
+  const source = ({ startOffset, endOffset }) => script.slice(startOffset, endOffset);
+  return result
+    .filter((r) => r.url.endsWith("/console.js"))
+    .flatMap((r) => r.functions.map((f) => f.ranges[0]))
+    .filter((r) => source(r).includes(text))
+    .sort((a, b) => source(a).length - source(b).length)[0]?.count;
+}
+
 // axeFinds are the serious and critical findings of axe about the page as it is.
 export async function axeFinds(page) {
   // By the debugger, which the policy of the page does not bind.

@@ -1,7 +1,7 @@
 // The visits: node visits.mjs NAME URL DIRECTORY
 import assert from "node:assert/strict";
 import path from "node:path";
-import { axeFinds, fake, field, open, quiet, until, withBrowser, work } from "./page.mjs";
+import { axeFinds, calls, fake, field, open, quiet, until, withBrowser, work } from "./page.mjs";
 
 const [, , name, url, dir] = process.argv;
 const picture = (page, file) => page.screenshot({ path: path.join(dir, file) });
@@ -444,6 +444,8 @@ const visits = {
       ...Array(10).fill("unavailable"),
       "ready",
     ]);
+    const drawn = await page.locator("tbody tr th").evaluateAll((r) => r.filter((e) => e.checkVisibility({ contentVisibilityAuto: true })).length);
+    assert.ok(drawn < 100, `${drawn} rows are laid out, though few are in sight`);
     // The cards leave room for the table, and are all there on demand.
     assert.equal(await page.locator(".card").count(), 8);
     assert.equal(await page.title(), "(10) Degraded · Recloser");
@@ -481,7 +483,7 @@ const visits = {
     quiet(page);
   },
 
-  // A change of one backend touches the nodes of its own row.
+  // A change of one backend renders its own row, and touches its nodes only.
   async sparing(browser) {
     const page = await open(browser, url);
     await page.waitForFunction(() => document.querySelectorAll("tbody tr").length === 40);
@@ -496,10 +498,12 @@ const visits = {
         }
       }).observe(document.querySelector("tbody"), { childList: true, subtree: true, characterData: true, attributes: true });
     });
-    for (const name of ["backend-0007", "backend-0031"]) {
+    const change = async (name) => {
       await fake(url, "calls", name);
       await page.waitForFunction((name) => window.touched.has(name), name);
-    }
+    };
+    await change("backend-0007");
+    assert.equal(await calls(page, '"rowheader"', () => change("backend-0031")), 1);
     assert.deepEqual(await page.evaluate(() => [...window.touched]), ["backend-0007", "backend-0031"]);
     quiet(page);
   },
