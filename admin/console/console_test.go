@@ -27,11 +27,12 @@ func get(t *testing.T, path string, header ...string) *httptest.ResponseRecorder
 
 func TestFiles(t *testing.T) {
 	for path, contentType := range map[string]string{
-		"/":            "text/html; charset=utf-8",
-		"/index.html":  "text/html; charset=utf-8",
-		"/console.js":  "text/javascript; charset=utf-8",
-		"/console.css": "text/css; charset=utf-8",
-		"/favicon.svg": "image/svg+xml",
+		"/":             "text/html; charset=utf-8",
+		"/index.html":   "text/html; charset=utf-8",
+		"/console.js":   "text/javascript; charset=utf-8",
+		"/console.css":  "text/css; charset=utf-8",
+		"/favicon.svg":  "image/svg+xml",
+		"/licenses.txt": "text/plain; charset=utf-8",
 	} {
 		w := get(t, path)
 		if w.Code != http.StatusOK || w.Body.Len() == 0 {

@@ -179,7 +179,7 @@ function Page() {
       </main>
       <footer class="dim">
         Times of day are in UTC; the title of a time has its date. The same data: <code>/api/v1/status</code>, and{" "}
-        <code>recloser status</code>.
+        <code>recloser status</code>. <a href="licenses.txt">Licenses</a> of what this page is made of.
       </footer>
       <Drawer />
       <TokenForm />
