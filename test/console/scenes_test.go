@@ -36,6 +36,8 @@ func (f *fake) control(w http.ResponseWriter, r *http.Request) {
 	case "cut":
 		f.cut = true
 		f.wake()
+	case "deaf": // what is open stays open, and silent
+		f.cut = true
 	case "join":
 		f.cut = false
 	case "restart":

@@ -57,8 +57,10 @@ export async function send(path: string, init: RequestInit = {}): Promise<Respon
   throw new Refusal(resp.status, said, body);
 }
 
+// get reads what is there at once: an answer that does not come is given up, so
+// that a dead connection does not hold up the next try.
 export async function get<T>(path: string): Promise<T> {
-  return (await send(path)).json() as Promise<T>;
+  return (await send(path, { signal: AbortSignal.timeout(20_000) })).json() as Promise<T>;
 }
 
 export async function post<T>(path: string, body: unknown = {}): Promise<T> {

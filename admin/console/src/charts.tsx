@@ -10,11 +10,12 @@ const states: BackendStatus[] = ["unavailable", "degraded", "unknown", "ready"];
 // colour.
 const heights: Record<BackendStatus, number> = { ready: 5, unknown: 3, degraded: 9, unavailable: 14 };
 
-// pad makes an hour of what is shorter.
+// hour is sixty minutes, the first of them unknown where there are fewer.
 function hour(list: Minute[]): (Minute | undefined)[] {
   return list.length < 60 ? [...Array<undefined>(60 - list.length), ...list] : list.slice(-60);
 }
 
+// runs draws the minutes in one state, those side by side as one.
 function runs(list: (Minute | undefined)[], s: BackendStatus): string {
   let d = "";
   for (let i = 0; i < list.length; i++) {

@@ -66,6 +66,7 @@ export const refreshHistory = coalesced(async () => takeHistory(await get<Record
 export const heard = new Set<(e?: Event) => void>();
 
 let lastID = 0;
+let lastHeard = 0; // when the stream last carried anything
 let wake = () => {};
 
 // retryNow ends the wait for the next try.
@@ -113,7 +114,8 @@ async function follow(): Promise<never> {
       }
     }
     const wait = Math.min(10_000, 250 * 2 ** failures) * (0.75 + Math.random() / 2);
-    const since = connection.peek().state === "lost" ? connection.peek().since : gatewayNow();
+    const silent = lastHeard > 0 && gatewayNow() - lastHeard >= silence;
+    const since = connection.peek().state === "lost" ? connection.peek().since : silent ? lastHeard : gatewayNow();
     if (failures > 0) lose(since, wait);
     else lost = setTimeout(() => lose(since, 0), grace);
     failures++;
@@ -145,6 +147,7 @@ async function read(live: () => void): Promise<boolean> {
       if (done) return false;
       clearTimeout(timer);
       timer = setTimeout(() => stop.abort(), silence);
+      lastHeard = gatewayNow();
       const blocks = (rest + value).split("\n\n");
       rest = blocks.pop()!;
       if (!take(blocks)) {

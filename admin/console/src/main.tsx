@@ -1,5 +1,6 @@
-import { computed, effect, signal, useSignal } from "@preact/signals";
+import { computed, effect, useSignal } from "@preact/signals";
 import { render } from "preact";
+import { useEffect } from "preact/hooks";
 import { Cards } from "./cards";
 import { Calls } from "./charts";
 import { Drawer } from "./drawer";
@@ -137,11 +138,13 @@ const example = `mcpServers:
 `;
 
 function Empty() {
-  const file = useSignal("");
-  if (!file.value) {
-    file.value = "the configuration";
-    get<Config>("/api/v1/config").then((c) => c.file && (file.value = c.file), () => {});
-  }
+  const file = useSignal("the configuration");
+  useEffect(() => {
+    get<Config>("/api/v1/config").then(
+      (c) => c.file && (file.value = c.file),
+      () => {}, // it is said without the name then
+    );
+  }, []);
   return (
     <section class="empty" aria-labelledby="empty">
       <h2 id="empty">No backend is configured</h2>
@@ -156,12 +159,10 @@ function Empty() {
   );
 }
 
-const known = signal(false);
 const hour = computed(() => minutes("").value.length > 0);
 
 function Page() {
   const g = gateway.value;
-  if (g) known.value = true;
   return (
     <>
       <a class="skip" href="#backends">
@@ -169,7 +170,7 @@ function Page() {
       </a>
       <Head />
       <Lost />
-      <main class={connection.value.state === "lost" ? "stale" : undefined} aria-busy={!known.value}>
+      <main class={connection.value.state === "lost" ? "stale" : undefined} aria-busy={!g}>
         {g && !anyBackend.value && <Empty />}
         <Cards />
         {anyBackend.value && hour.value && <Calls name="" />}

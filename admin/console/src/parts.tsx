@@ -141,6 +141,7 @@ export function Words({ text, field }: { text?: string; field?: string }) {
   );
 }
 
+// Trace is the beginning of a trace's id; all of it can be copied.
 export function Trace({ id }: { id?: string }) {
   if (!id) return null;
   return (
@@ -151,6 +152,7 @@ export function Trace({ id }: { id?: string }) {
   );
 }
 
+// Yes is a fact in a word: yes, no or not known.
 export function Yes({ fact }: { fact: Fact }) {
   const is: State = fact === null ? "unknown" : fact ? "ready" : "unavailable";
   return (
@@ -160,7 +162,7 @@ export function Yes({ fact }: { fact: Fact }) {
   );
 }
 
-// Fact is a line of a list of facts, left out when it has no value.
+// Line is one of a list of facts, left out when it has no value.
 export function Line({ name, children }: { name: string; children: ComponentChildren }) {
   if (children === undefined || children === "" || children === false || children === null) return null;
   return (
