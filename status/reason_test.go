@@ -16,7 +16,7 @@ import (
 var update = flag.Bool("update", false, "write docs/errors.md")
 
 // commands are those of the binary that a fix may name.
-var commands = []string{"demo", "serve", "validate", "version"}
+var commands = []string{"backend", "config", "doctor", "events", "reload", "serve", "status", "validate"}
 
 var all = []status.Reason{
 	"ok", "connecting", "auth_refused", "auth_forbidden", "scope_missing", "grant_expired", "renewal_unavailable",
@@ -53,6 +53,21 @@ func TestEveryReasonIsExplained(t *testing.T) {
 	}
 	if _, ok := status.Explain("no_such_reason"); ok {
 		t.Error("a reason that does not exist is explained")
+	}
+}
+
+// A command in a fix can be pasted into a shell, whatever the backend is called.
+func TestCommandsAreGoodForAShell(t *testing.T) {
+	e := status.Explanation{Cause: "NAME is `x`.", Do: "Look at NAME: run `recloser doctor NAME`, then `recloser reload`."}
+	for name, want := range map[string]string{
+		"weather":   "Look at weather: run `recloser doctor weather`, then `recloser reload`.",
+		"my server": "Look at my server: run `recloser doctor 'my server'`, then `recloser reload`.",
+		"it's":      "Look at it's: run `recloser doctor 'it'\\''s'`, then `recloser reload`.",
+		"$(x)":      "Look at $(x): run `recloser doctor '$(x)'`, then `recloser reload`.",
+	} {
+		if got := e.For(name).Do; got != want {
+			t.Errorf("%s: %s, want %s", name, got, want)
+		}
 	}
 }
 
