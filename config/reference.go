@@ -179,6 +179,8 @@ mcpServers:
 ` + "```" + `
 
 ` + "`recloser validate --config FILE`" + ` prints every mistake at once, one a line, with file, line, column, key and what to do. Unknown keys are mistakes.
+` + "`recloser config show --config FILE`" + ` prints what is in effect, with every default and without secrets. ` + "`recloser config schema`" + ` prints the JSON Schema with which
+editors complete the keys; [configuration.schema.json](configuration.schema.json) is the same.
 
 **Variables** stand in any value: ` + "`${VAR}`" + `, ` + "`${env:VAR}`" + `, ` + "`${VAR:-default}`" + ` (also when VAR is empty) and ` + "`${file:PATH}`" + `; ` + "`$${`" + ` is a literal ` + "`${`" + `.
 A variable that is not set is a mistake. What a variable or file holds is taken as it is and not expanded again. Files lose their last line end; relative paths start at the document's folder.

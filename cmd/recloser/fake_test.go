@@ -23,13 +23,15 @@ type fakeGateway struct {
 	Details map[string]status.Detail
 	Events  []status.Event
 	Config  json.RawMessage
-	Answers map[string]struct { // by method and path; over all else
-		Code int
-		Body json.RawMessage
-	}
+	Answers map[string]fakeAnswer // by method and path; over all else
 
 	mu    sync.Mutex
 	posts []string
+}
+
+type fakeAnswer struct {
+	Code int // 0: 200
+	Body json.RawMessage
 }
 
 type gatewayKey struct{}

@@ -11,6 +11,8 @@
 // error.
 package main
 
+//go:generate go test . -run TestCommandsPage -update
+
 import (
 	"context"
 	"errors"

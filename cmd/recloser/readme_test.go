@@ -52,7 +52,7 @@ func readme(t *testing.T) (text string, commands []string, document string) {
 // changed.
 func TestWhatTheReadmeSaysWorks(t *testing.T) {
 	text, commands, document := readme(t)
-	if want := []string{"demo", "validate --config mcp.json", "serve --config mcp.json"}; !slices.Equal(commands, want) {
+	if want := []string{"demo", "validate --config mcp.json", "serve --config mcp.json", "status", "doctor tickets --config mcp.json", "explain grant_expired"}; !slices.Equal(commands, want) {
 		t.Fatalf("the README has the commands %q and this test runs %q: bring them together", commands, want)
 	}
 	dir, secret, token := t.TempDir(), rand.Text(), rand.Text()
@@ -61,10 +61,11 @@ func TestWhatTheReadmeSaysWorks(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	admin := ""
 	run := func(args ...string) string {
 		t.Helper()
 		cmd := exec.Command("recloser", args...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TICKETS_SECRET="+secret)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "TICKETS_SECRET="+secret, "RECLOSER_ADMIN="+admin)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("recloser %q: %v\n%s", args, err, out)
@@ -99,6 +100,20 @@ func TestWhatTheReadmeSaysWorks(t *testing.T) {
 		t.Errorf("%d executions for two calls", n)
 	}
 	shown := map[string]string{"demo": printed, "validate": validated}
+	admin = p.admin
+	if err := os.WriteFile(filepath.Join(dir, "mcp.json"), []byte(document), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string]string{
+		"status":                           "●  tickets  ready   ok ",
+		"doctor tickets --config mcp.json": "  ✓ credential    client_credentials: valid until ",
+		"explain grant_expired":            "What you do. ",
+	} {
+		shown[command] = run(strings.Fields(command)...)
+		if !strings.Contains(shown[command], want) {
+			t.Errorf("%s printed %q, want %q", command, shown[command], want)
+		}
+	}
 	for _, path := range []string{"/api/v1/status", "/readyz", "/metrics"} {
 		code, body := p.get(path)
 		if code != 200 {
