@@ -48,7 +48,7 @@ func newDoctor() *cobra.Command {
 			if len(args) > 0 {
 				d.only = args[0]
 			}
-			return d.run(c.Context(), &at)
+			return d.run(c.Context(), &at, c.ErrOrStderr())
 		},
 	}
 	at.flags(c)
@@ -64,7 +64,7 @@ type examination struct {
 	json bool
 }
 
-func (d *examination) run(ctx context.Context, at *access) error {
+func (d *examination) run(ctx context.Context, at *access, errOut io.Writer) error {
 	file, err := d.document(ctx, at)
 	if err != nil {
 		return err
@@ -81,14 +81,17 @@ func (d *examination) run(ctx context.Context, at *access) error {
 	if err != nil {
 		return err
 	}
-	said := make(chan map[string]status.Backend, 1)
+	said := make(chan opinion, 1)
 	go func() { said <- ask(ctx, at, doc) }()
 	reports := d.examine(ctx, doc, backends)
-	known := <-said
+	o := <-said
 	for i := range reports {
-		if b, ok := known[reports[i].Backend]; ok {
+		if b, ok := o.backends[reports[i].Backend]; ok {
 			reports[i].Compare(b)
 		}
+	}
+	if o.other {
+		_, _ = fmt.Fprintf(errOut, "recloser: the gateway at %s has another configuration in effect than %s: `recloser reload` takes up a changed file\n", o.url, file)
 	}
 	return d.print(reports)
 }
@@ -113,7 +116,8 @@ func (d *examination) document(ctx context.Context, at *access) (string, error) 
 		return "", err
 	}
 	if _, err := os.Stat(loaded.File); err != nil {
-		return "", &exitError{exitUsage, fmt.Errorf("recloser: the configuration of the gateway is %s, which is not here: name it with --config FILE", printable(loaded.File))}
+		return "", &exitError{exitUsage, fmt.Errorf("recloser: the configuration of the gateway is %s, which is not here: name it with --config FILE.\n"+
+			"What the gateway knows itself shows `recloser status NAME`", printable(loaded.File))}
 	}
 	return loaded.File, nil
 }
@@ -132,23 +136,33 @@ func (d *examination) chosen(doc *config.Document) ([]config.Backend, error) {
 	return doc.Backends, nil
 }
 
-// ask asks a gateway, if there is one, what it thinks of its backends.
-func ask(ctx context.Context, at *access, doc *config.Document) map[string]status.Backend {
+// opinion is what a running gateway says.
+type opinion struct {
+	url      string
+	backends map[string]status.Backend
+	other    bool // its configuration is not the one at hand
+}
+
+// ask asks a gateway, if there is one: what was seen here counts without it.
+func ask(ctx context.Context, at *access, doc *config.Document) (o opinion) {
 	client, err := at.clientFor(doc)
 	if err != nil {
-		return nil
+		return o
 	}
 	ctx, cancel := context.WithTimeout(ctx, compareLimit)
 	defer cancel()
 	st, err := client.Status(ctx)
 	if err != nil {
-		return nil // what was seen here counts without it
+		return o
 	}
-	known := map[string]status.Backend{}
+	o.url, o.backends = client.URL, map[string]status.Backend{}
 	for _, b := range st.Backends {
-		known[b.Name] = b
+		o.backends[b.Name] = b
 	}
-	return known
+	if loaded, err := client.Config(ctx); err == nil {
+		o.other = loaded.Config != "" && loaded.Config != doc.YAML()
+	}
+	return o
 }
 
 // examine looks at several backends at once: one that hangs delays no other.

@@ -113,6 +113,9 @@ func TestWhatTheReadmeSaysWorks(t *testing.T) {
 		if !strings.Contains(shown[command], want) {
 			t.Errorf("%s printed %q, want %q", command, shown[command], want)
 		}
+		if strings.Contains(shown[command], "another configuration") {
+			t.Errorf("%s takes the file of the gateway for another one: %s", command, shown[command])
+		}
 	}
 	for _, path := range []string{"/api/v1/status", "/readyz", "/metrics"} {
 		code, body := p.get(path)

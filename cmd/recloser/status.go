@@ -210,17 +210,17 @@ func (v *view) explain(b *strings.Builder, s *status.Backend, now time.Time) {
 
 // next says when the gateway tries again by itself.
 func next(s *status.Backend, now time.Time) string {
-	at, what := s.NextProbe, "probe"
+	at, what := s.NextProbe, "it is probed again"
 	if s.Breaker.State != "" && s.Breaker.State != status.BreakerClosed && !s.Breaker.NextProbe.IsZero() {
-		at, what = s.Breaker.NextProbe, "call that tries it"
+		at, what = s.Breaker.NextProbe, "the breaker lets one call try it"
 	}
-	if at.IsZero() || s.Paused {
+	switch {
+	case at.IsZero() || s.Paused:
 		return ""
+	case !at.After(now):
+		return what + " now"
 	}
-	if !at.After(now) {
-		return "the next " + what + " is due now"
-	}
-	return fmt.Sprintf("the next %s is due in %s", what, span(at.Sub(now)))
+	return what + " in " + span(at.Sub(now))
 }
 
 func lasted(since, now time.Time) string {

@@ -54,7 +54,7 @@ func TestStatusIsDense(t *testing.T) {
 
 ✗ vault: unavailable / auth_refused since 2026-03-04T02:06:07Z (3h00m)
   what    It refuses.
-  next    the next call that tries it is due in 20s
+  next    the breaker lets one call try it in 20s
   calls   4 failed since then
 
 ▲ slow: degraded / timeout since 2026-03-04T05:04:37Z (1m30s)
