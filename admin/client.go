@@ -215,5 +215,9 @@ func (c *Client) complaint(resp *http.Response) *Error {
 }
 
 func (c *Client) fault(kind Kind, code int, err error, format string, args ...any) *Error {
-	return &Error{Kind: kind, URL: c.URL, Status: code, Err: err, Message: fmt.Sprintf(format, args...)}
+	shown := c.URL
+	if u, err := url.Parse(c.URL); err == nil {
+		shown = u.Redacted()
+	}
+	return &Error{Kind: kind, URL: shown, Status: code, Err: err, Message: fmt.Sprintf(format, args...)}
 }

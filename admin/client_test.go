@@ -132,6 +132,13 @@ func TestClientGatewayThatIsNotThere(t *testing.T) {
 	}
 }
 
+func TestClientErrorsShowNoPassword(t *testing.T) {
+	_, err := (&admin.Client{URL: "http://me:hunter22@127.0.0.1:1"}).Status(t.Context())
+	if err == nil || strings.Contains(err.Error(), "hunter22") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestClientShowsProblems(t *testing.T) {
 	g := answering(t, 409, `{"error": "refused", "problems": [{"file": "f", "line": 3, "column": 4, "path": "listen", "message": "is empty", "fix": "fill it"}, {"file": "f", "message": "cannot be read"}]}`)
 	_, err := (&admin.Client{URL: g.URL}).Reload(t.Context())

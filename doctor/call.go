@@ -42,7 +42,7 @@ func (p *patient) tools(ctx context.Context) (string, *broken) {
 	if c == nil { // it answered with an error of its own, which judge passes over
 		return breaks(Other, "Look into the log of the server.", "It answers its lists with an error: %s.", clean(err.Error()))
 	}
-	seen := fmt.Sprintf("%d tools, %d resources, %d prompts", len(c.Tools), len(c.Resources)+len(c.Templates), len(c.Prompts))
+	seen := counted(len(c.Tools), "tool") + ", " + counted(len(c.Resources)+len(c.Templates), "resource") + ", " + counted(len(c.Prompts), "prompt")
 	if len(c.Tools)+len(c.Resources)+len(c.Templates)+len(c.Prompts) == 0 {
 		fix := "Check what the server offers to this credential: its owner may have to enable tools for the account."
 		if p.source == nil {
@@ -68,8 +68,10 @@ func (p *patient) judge(err error) *broken {
 	if errors.Is(e, backend.ErrAuthenticationFailed) {
 		return p.refusedFor(e)
 	}
-	if b := p.secured(err); p.url != nil && b != nil {
-		return b
+	if p.url != nil { // a process has no TLS
+		if b := p.secured(err); b != nil {
+			return b
+		}
 	}
 	fault := Unreachable
 	if !errors.Is(e, backend.ErrBackendUnavailable) && e.Kind.Reason() == "unknown" {
@@ -155,6 +157,13 @@ func authOf(key string) string {
 		return key + ".auth"
 	}
 	return key
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 func unique(words []string) []string {

@@ -262,6 +262,11 @@ func TestTheFirstBrokenRungIsNamedAndItsFixWorks(t *testing.T) {
 			return sick{process(p), "start", doctor.Unreachable, "exit status 1; the last that it printed: no data base at /data/x.", "Run it by hand and read what it prints: " + p.Command,
 				func() string { return process(sound) }, nil, doctor.Options{}}
 		},
+		"a program that ends in between": func(t *testing.T) sick {
+			p, sound := backendtest.NewProgram(t, "short"), backendtest.NewProgram(t, "sound")
+			return sick{process(p), "tools", doctor.Unreachable, "process ended", "Run `recloser doctor b`, or the command of mcpServers.b by hand",
+				func() string { return process(sound) }, nil, doctor.Options{}}
+		},
 		"a program that says nothing": func(t *testing.T) sick {
 			sound := backendtest.NewProgram(t, "sound")
 			return sick{entry("command: sleep, args: ['600']"), "start", doctor.Unreachable, "It starts, and does not answer initialize.", "Run it by hand and read what it prints: sleep 600.",
@@ -335,7 +340,7 @@ func TestASoundLadder(t *testing.T) {
 		"challenge":  "It answers 401 and asks for Bearer; its resource metadata names the resource https://b.example",
 		"credential": "bearer: a JWT of https://login.example for https://b.example with the scopes read, valid until ",
 		"call":       "It answers a request with the credential; revision ",
-		"tools":      "1 tools, 0 resources, 0 prompts",
+		"tools":      "1 tool, 0 resources, 0 prompts",
 	} {
 		if !strings.HasPrefix(said[rung], want) {
 			t.Errorf("%s: %q, want %q", rung, said[rung], want)

@@ -1,6 +1,7 @@
 package doctor_test
 
 import (
+	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -29,7 +30,32 @@ import (
 
 var programs = backendtest.Programs{
 	"sound":  func(c *backendtest.Child) error { return c.Serve() },
+	"short":  short,
 	"broken": func(*backendtest.Child) error { return fmt.Errorf("no data base at /data/x") },
+}
+
+// short is a server that ends when it is asked for a list.
+func short(*backendtest.Child) error {
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var m struct {
+			ID     json.RawMessage
+			Method string
+		}
+		_ = json.Unmarshal(in.Bytes(), &m)
+		answer := `"result":{}`
+		switch {
+		case strings.HasSuffix(m.Method, "/list"):
+			return fmt.Errorf("no lists")
+		case m.ID == nil:
+			continue
+		case m.Method == "initialize":
+			answer = `"result":{"protocolVersion":"2025-11-25","capabilities":{"tools":{}},"serverInfo":{"name":"short","version":"1"}}`
+		case m.Method != "ping":
+			answer = `"error":{"code":-32601,"message":"unknown"}`
+		}
+		fmt.Printf(`{"jsonrpc":"2.0","id":%s,%s}`+"\n", m.ID, answer)
+	}
+	return nil
 }
 
 func TestMain(m *testing.M) {

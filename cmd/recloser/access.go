@@ -145,6 +145,9 @@ func within(c *cobra.Command, limit time.Duration) (context.Context, context.Can
 func meant(word string, names []string) string {
 	all := &cobra.Command{SuggestionsMinimumDistance: min(3, len(word)/2)}
 	for _, name := range names {
+		if name == "" || strings.ContainsAny(name, " \t") { // it would be cut
+			continue
+		}
 		all.AddCommand(&cobra.Command{Use: name, Run: func(*cobra.Command, []string) {}})
 	}
 	if found := all.SuggestionsFor(word); len(found) > 0 {

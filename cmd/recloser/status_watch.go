@@ -13,6 +13,9 @@ import (
 	"github.com/recloser-mcp/recloser/status"
 )
 
+// asksApart is the least time between two questions.
+const asksApart = 250 * time.Millisecond
+
 // watch shows the status again and again: in place on a terminal, and else what
 // changed, a line each. It ends with ctx.
 func (v *view) watch(ctx context.Context, client *admin.Client, errOut io.Writer) error {
@@ -48,6 +51,8 @@ func (v *view) watch(ctx context.Context, client *admin.Client, errOut io.Writer
 	})
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	pause := time.NewTimer(0) // between two questions, however much happens
+	defer pause.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -63,6 +68,12 @@ func (v *view) watch(ctx context.Context, client *admin.Client, errOut io.Writer
 			}
 			continue
 		case <-w.dirty:
+		}
+		select {
+		case <-pause.C:
+			pause.Reset(asksApart)
+		case <-ctx.Done():
+			return nil
 		}
 		st, err := v.ask(ctx, client)
 		switch {
