@@ -19,7 +19,7 @@ import (
 )
 
 // examinedAtOnce bounds how many backends are examined at the same time.
-const examinedAtOnce = 8
+const examinedAtOnce = 32
 
 // compareLimit bounds the question to a gateway that may not be there.
 const compareLimit = 3 * time.Second
@@ -28,6 +28,7 @@ func newDoctor() *cobra.Command {
 	var (
 		at     = access{examines: true}
 		asJSON bool
+		limit  time.Duration
 	)
 	c := &cobra.Command{
 		Use:   "doctor [BACKEND]",
@@ -44,7 +45,7 @@ func newDoctor() *cobra.Command {
 			"there is no MCP server, 3 for its credential, 1 when it serves nothing.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			d := &examination{screen: newScreen(c.OutOrStdout()), json: asJSON}
+			d := &examination{screen: newScreen(c.OutOrStdout()), json: asJSON, limit: limit}
 			if len(args) > 0 {
 				d.only = args[0]
 			}
@@ -53,6 +54,7 @@ func newDoctor() *cobra.Command {
 	}
 	at.flags(c)
 	c.Flags().Lookup("config").Usage = "the configuration to examine"
+	c.Flags().DurationVar(&limit, "timeout", doctor.DefaultTimeout, "the longest time for one rung")
 	c.Flags().BoolVar(&asJSON, "json", false, "print as JSON")
 	return c
 }
@@ -60,8 +62,9 @@ func newDoctor() *cobra.Command {
 // examination is one run of doctor.
 type examination struct {
 	*screen
-	only string // one backend; empty: all
-	json bool
+	only  string // one backend; empty: all
+	json  bool
+	limit time.Duration // of one rung
 }
 
 func (d *examination) run(ctx context.Context, at *access, errOut io.Writer) error {
@@ -178,7 +181,7 @@ func (d *examination) examine(ctx context.Context, doc *config.Document, backend
 		all.Go(func() {
 			room <- struct{}{}
 			defer func() { <-room }()
-			reports[i] = doctor.Examine(ctx, doc, b, doctor.Options{Version: version})
+			reports[i] = doctor.Examine(ctx, doc, b, doctor.Options{Version: version, Timeout: d.limit})
 		})
 	}
 	all.Wait()
