@@ -169,6 +169,12 @@ func lower(s string) string {
 	return string(b)
 }
 
+// alertFromPeer is the operation of the error that crypto/tls makes of an alert from
+// the other end. In TLS 1.3 that is how it refuses a client certificate, or that there
+// is none: after the handshake, when the request may be written already. The type of
+// the alert itself is not exported.
+const alertFromPeer = "remote error"
+
 // connectionKind tells apart why a transport failed.
 func connectionKind(err error) Kind {
 	var (
@@ -176,6 +182,7 @@ func connectionKind(err error) Kind {
 		cert      *tls.CertificateVerificationError
 		record    tls.RecordHeaderError
 		alert     tls.AlertError
+		remote    *net.OpError
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -189,6 +196,8 @@ func connectionKind(err error) Kind {
 	case errors.As(err, new(*misfit)), errors.Is(err, wire.ErrInvalid), errors.Is(err, wire.ErrTooLarge):
 		return KindProtocolError
 	case errors.As(err, &handshake), errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert):
+		return KindTLSFailed
+	case errors.As(err, &remote) && remote.Op == alertFromPeer:
 		return KindTLSFailed
 	}
 	return KindUnreachable

@@ -2,9 +2,11 @@ package backend_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -187,6 +189,14 @@ func TestTLSFailuresAndTrust(t *testing.T) {
 	wantKind(t, ping(backend.Options{URL: strings.Replace(plain.URL, "http:", "https:", 1)}), backend.KindTLSFailed)
 	if err := ping(backend.Options{URL: srv.URL, TLS: backend.TLS{CAFile: ca}}); err != nil {
 		t.Error(err)
+	}
+	strict := httptest.NewUnstartedServer(srv.Config.Handler)
+	strict.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert} // which TLS 1.3 tells after the handshake
+	strict.Config.ErrorLog = log.New(io.Discard, "", 0)
+	strict.StartTLS()
+	defer strict.Close()
+	for range 10 {
+		wantKind(t, ping(backend.Options{URL: strict.URL, TLS: backend.TLS{CAFile: ca}}), backend.KindTLSFailed)
 	}
 	for _, bad := range []backend.TLS{{CAFile: "nowhere"}, {CAFile: os.Args[0]}, {CertFile: ca, KeyFile: ca}} {
 		if _, err := backend.NewHTTPBackendClient(auth.NewRegistry(), backend.Options{Name: "x", URL: srv.URL, TLS: bad}); err == nil {
