@@ -99,7 +99,7 @@ func (cl *call) run(ctx context.Context) *Error {
 	cl.result = cl.c.conn.guard.Do(ctx, cl.info.Class, cl)
 	cl.dog.touch()
 	if refusal, ok := errors.AsType[*guard.Refusal](cl.result.Err); ok {
-		return refusedError(cl.info, refusal, cl.x, cl.result.Attempts)
+		return cl.c.conn.refusedError(cl.info, refusal, cl.x, cl.result.Attempts)
 	}
 	switch {
 	case cl.fault != nil:
@@ -337,8 +337,15 @@ func (cl *call) error(k Kind, err error) *Error {
 }
 
 // refusedError makes the error of a call that the guard ended.
-func refusedError(info CallInfo, r *guard.Refusal, x exchange, attempts int) *Error {
-	e := &Error{Kind: refusalKind(r, x.status), Backend: info.Backend, Method: info.Method, Attempts: attempts,
+func (n *conn) refusedError(info CallInfo, r *guard.Refusal, x exchange, attempts int) *Error {
+	renewal := guard.Same
+	switch {
+	case r.Renewed:
+		renewal = r.Renewal
+	case r.Reason == guard.Unretried: // nothing was renewed for it: what became of the last renewal is why
+		renewal = guard.Outcome(n.source.Facts().LastRenewal.Outcome)
+	}
+	e := &Error{Kind: refusalKind(r.Reason, renewal, x.status), Backend: info.Backend, Method: info.Method, Attempts: attempts,
 		Status: x.status, Challenge: x.challenge, Since: r.Since, Err: r}
 	if !r.RetryAt.IsZero() {
 		e.RetryAfter = max(time.Until(r.RetryAt), 0)

@@ -127,9 +127,10 @@ type RPCError struct {
 // Error returns the code and the backend's message.
 func (e *RPCError) Error() string { return fmt.Sprintf("json-rpc error %d: %s", e.Code, e.Message) }
 
-// refusalKind translates why the guard ended a call.
-func refusalKind(r *guard.Refusal, status int) Kind {
-	switch r.Reason {
+// refusalKind translates why the guard ended a call, and what the renewal that should
+// have helped came to.
+func refusalKind(r guard.Reason, renewal guard.Outcome, status int) Kind {
+	switch r {
 	case guard.Rejected:
 		return KindBreakerOpen
 	case guard.GrantExpired:
@@ -148,10 +149,10 @@ func refusalKind(r *guard.Refusal, status int) Kind {
 		}
 		return KindAuthRefused
 	}
-	switch {
-	case r.Renewed && r.Renewal == guard.Permanent:
+	switch renewal {
+	case guard.Permanent:
 		return KindGrantExpired
-	case r.Renewed && r.Renewal == guard.Passing:
+	case guard.Passing:
 		return KindRenewalUnavailable
 	}
 	return KindAuthRefused

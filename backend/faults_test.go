@@ -215,6 +215,28 @@ func TestRejectUnderManyCallersSendsOneProbeAfterTheCoolDown(t *testing.T) {
 	})
 }
 
+// Nothing is renewed for a call that meets an open breaker. It fails for the same
+// reason as those that opened it.
+func TestAnOpenBreakerNamesWhyNothingWasRenewed(t *testing.T) {
+	for kind, failure := range map[backend.Kind]backendtest.TokenFailure{
+		backend.KindRenewalUnavailable: backendtest.Unavailable(), backend.KindGrantExpired: backendtest.InvalidClient(),
+	} {
+		bubble(t, func(t *testing.T) {
+			r := newIssuerRig(t, rich(backendtest.WithRevision(modern)))
+			r.mustCall()
+			r.issuer.Fail(failure, backendtest.Forever)
+			r.issuer.Revoke()
+			for range 5 {
+				wantKind(t, r.call(t.Context()), kind)
+			}
+			want(t, "phase", r.c.Facts().Guard.Phase, guard.Open)
+			sends := r.sends("tools/call")
+			wantKind(t, r.call(t.Context()), kind)
+			want(t, "sends", sends(), 1)
+		})
+	}
+}
+
 func TestF08TokenServerDown(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		r := newIssuerRig(t, rich(backendtest.WithRevision(modern)))

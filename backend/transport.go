@@ -217,7 +217,7 @@ func (r *relay) Send(_ context.Context, a attempt) guard.Verdict {
 // transport's own error, unchanged.
 func (r *relay) outcome(result *guard.Result) (*http.Response, *Error) {
 	if refusal, ok := errors.AsType[*guard.Refusal](result.Err); ok {
-		return nil, refusedError(r.msg.info, refusal, r.x, result.Attempts)
+		return nil, r.conn.refusedError(r.msg.info, refusal, r.x, result.Attempts)
 	}
 	resp := r.x.resp
 	if resp == nil {
