@@ -21,6 +21,7 @@ type Facts struct {
 	Challenge  *auth.Challenge // of the last refusal
 	LastAnswer time.Time       // the backend's last HTTP answer, of any status
 	Accepted   time.Time       // its last 2xx
+	Answered   time.Time       // the end of the last call that it answered with MCP; streams are none
 	LastError  *Error
 	ErrorAt    time.Time // when LastError was
 	Counters   Counters
@@ -63,6 +64,7 @@ type facts struct {
 	inFlight   atomic.Int64
 	lastAnswer atomic.Int64 // nanoseconds since start, plus 1
 	accepted   atomic.Int64
+	answered   atomic.Int64
 	challenge  atomic.Pointer[auth.Challenge]
 	failure    atomic.Pointer[failure]
 	latency    histogram
@@ -93,13 +95,17 @@ func (f *facts) sent(x exchange, began time.Time) {
 
 // called counts one call at its end. Standing streams count nowhere.
 func (f *facts) called(class guard.Class, refusals int, began time.Time, err *Error) {
-	switch {
-	case class == guard.Stream:
+	if class == guard.Stream {
 		return
-	case class == guard.Call:
+	}
+	now := time.Since(f.start)
+	if err == nil {
+		f.answered.Store(int64(now) + 1)
+	}
+	if class == guard.Call {
 		f.calls.Add(1)
 		if err == nil {
-			f.latency.add(time.Since(f.start), time.Since(began))
+			f.latency.add(now, now-began.Sub(f.start))
 		}
 	}
 	switch {
@@ -123,7 +129,7 @@ func (f *facts) at(n int64) time.Time {
 // read fills in what the counters know.
 func (f *facts) read(into *Facts) {
 	into.Challenge = f.challenge.Load()
-	into.LastAnswer, into.Accepted = f.at(f.lastAnswer.Load()), f.at(f.accepted.Load())
+	into.LastAnswer, into.Accepted, into.Answered = f.at(f.lastAnswer.Load()), f.at(f.accepted.Load()), f.at(f.answered.Load())
 	if last := f.failure.Load(); last != nil {
 		into.LastError, into.ErrorAt = last.err, last.at
 	}

@@ -134,7 +134,7 @@ func (s *Server) facts(b *served, now time.Time) status.Facts {
 	requests, failed, since := b.record.Recent(now)
 	out := status.Facts{
 		RecentRequests: requests, RecentFailures: failed, AnsweredSince: since,
-		Now: now, CallsOnly: f.Guard.CallsOnly, Trouble: f.Guard.Since, LastAnswer: f.Accepted,
+		Now: now, CallsOnly: f.Guard.CallsOnly, Trouble: f.Guard.Since, LastAnswer: f.Answered,
 		UnavailableAfter: s.monitor.UnavailableAfter(),
 		Backend: status.Backend{
 			Name: b.Name, Revision: string(f.Revision), Paused: b.paused, NextProbe: v.Next,
@@ -153,7 +153,7 @@ func (s *Server) facts(b *served, now time.Time) status.Facts {
 	if f.LastError != nil {
 		out.LastFailure = &status.Failure{At: f.ErrorAt, Reason: status.Reason(f.LastError.Kind.Reason()), Status: f.LastError.Status}
 	}
-	if !f.Accepted.After(v.At) { // else a real request has answered since the last probe
+	if !f.Answered.After(v.At) { // else a real request has answered since the last probe
 		out.FailedProbes, out.ProbeRefused = probes(v)
 	}
 	out.Reachable = reachable(f)

@@ -31,8 +31,9 @@ type Facts struct {
 	// Trouble is when the first refusal of the trouble at hand came, zero when
 	// there is none.
 	Trouble time.Time
-	// LastAnswer is when the backend last accepted a request: 2xx, whether or
-	// not a tool then reported an error. A refusal is no answer.
+	// LastAnswer is when the backend last answered a request, whether or not a
+	// tool then reported an error. A refusal is no answer, and neither is a 2xx
+	// with something that is not MCP or never ends.
 	LastAnswer time.Time
 	// LastFailure is the last request that failed through the backend's fault,
 	// nil when there was none. A call whose caller left is not one. One that
