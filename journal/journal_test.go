@@ -186,7 +186,7 @@ func TestRequestsWorthALook(t *testing.T) {
 func TestRecentIsAMinute(t *testing.T) {
 	r := journal.New().Record("a")
 	for i := range 10 {
-		r.Answered(at(time.Duration(i)*time.Second), i != 4)
+		r.Answered(at(time.Duration(i)*time.Second), true, i != 4)
 	}
 	if n, failed, since := r.Recent(at(10 * time.Second)); n != 10 || failed != 1 || since != 5 {
 		t.Errorf("%d requests, %d failed, %d since", n, failed, since)
@@ -196,12 +196,31 @@ func TestRecentIsAMinute(t *testing.T) {
 	}
 }
 
+// What is answered after a failure speaks for the backend if it is a call, or if the
+// failure was none.
+func TestProbesDoNotSettleWhatCallsBroke(t *testing.T) {
+	for _, failed := range []bool{false, true} {
+		r := journal.New().Record("a")
+		r.Answered(at(0), failed, false)
+		for _, call := range []bool{false, false, true} {
+			r.Answered(at(time.Second), call, true)
+		}
+		want := 3
+		if failed {
+			want = 1
+		}
+		if _, _, since := r.Recent(at(time.Second)); since != want {
+			t.Errorf("a call failed: %v. %d answered since, want %d", failed, since, want)
+		}
+	}
+}
+
 func TestACallThatIsWellCostsNoAllocation(t *testing.T) {
 	r := journal.New().Record("a")
 	r.Call(journal.Call{At: at(0)})
 	if n := testing.AllocsPerRun(1000, func() {
 		r.Call(journal.Call{At: at(time.Millisecond), Took: time.Millisecond, Outcome: status.OutcomeOK})
-		r.Answered(at(time.Millisecond), true)
+		r.Answered(at(time.Millisecond), true, true)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

@@ -10,22 +10,24 @@ const (
 // recent counts the requests of the last minute in slices.
 type recent struct {
 	counts [parts]struct{ at, requests, failed int64 }
-	since  int // answered since the last that failed
+	since  int  // answered since the last that failed
+	call   bool // that was a call
 }
 
-func (r *recent) add(at time.Time, well bool) {
+func (r *recent) add(at time.Time, call, well bool) {
 	n := at.UnixNano() / int64(slice)
 	c := &r.counts[n%parts]
 	if c.at != n {
 		c.at, c.requests, c.failed = n, 0, 0
 	}
 	c.requests++
-	if well {
+	switch {
+	case !well:
+		c.failed++
+		r.since, r.call = 0, call
+	case call || !r.call:
 		r.since++
-		return
 	}
-	c.failed++
-	r.since = 0
 }
 
 func (r *recent) count(now time.Time) (requests, failed, since int) {

@@ -99,16 +99,17 @@ func (r *Record) Request(q status.Request) {
 	r.requests.add(q, keptRequests)
 }
 
-// Answered notes whether the backend answered a request of any kind, a probe or a
-// list included.
-func (r *Record) Answered(at time.Time, well bool) {
+// Answered notes whether the backend answered a request: a call, or another one, as
+// a probe or a list is.
+func (r *Record) Answered(at time.Time, call, well bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.recent.add(at, well)
+	r.recent.add(at, call, well)
 }
 
 // Recent returns how many of the last minute's requests there were, how many
-// failed, and how many were answered since the last that failed.
+// failed, and how many were answered since the last that failed. After a call that
+// failed these are calls alone: what lists well may fail every call.
 func (r *Record) Recent(now time.Time) (requests, failed, since int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

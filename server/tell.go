@@ -44,7 +44,7 @@ func (s *Server) called(ctx context.Context, c backend.CallInfo, r backend.CallR
 		outcome = status.OutcomeRecovered
 	}
 	if outcome != status.OutcomeFailed || unsound(r.Err) {
-		b.record.Answered(now, outcome != status.OutcomeFailed)
+		b.record.Answered(now, c.Class == guard.Call, outcome != status.OutcomeFailed)
 	}
 	if c.Class == guard.Call && b.record.Call(journal.Call{At: now, Took: r.Took, Outcome: outcome}) {
 		b.record.Request(s.request(ctx, c, r, outcome))
@@ -75,7 +75,11 @@ func unsound(err error) bool {
 	if !ok {
 		return false
 	}
-	return e.Kind == backend.KindServerError || e.Kind == backend.KindTimeout || e.Kind == backend.KindProtocolError
+	switch e.Kind {
+	case backend.KindServerError, backend.KindTimeout, backend.KindProtocolError, backend.KindScopeMissing:
+		return true
+	}
+	return false
 }
 
 func wasRefused(r backend.CallResult) bool {

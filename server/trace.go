@@ -99,7 +99,7 @@ func (s *Server) probed(name string, before, now health.Verdict) {
 		s.log.Info("probe failed", "backend", name, "error", now.Err)
 	}
 	if b := s.live.Load().byName[name]; b != nil {
-		b.record.Answered(now.At, !unsound(now.Err))
+		b.record.Answered(now.At, false, !unsound(now.Err))
 	}
 	s.look(name)
 }

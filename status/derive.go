@@ -97,7 +97,8 @@ func (f *Facts) asked() bool {
 //     answers and its lists have not been read yet.
 //   - unavailable, at once: its breaker is not closed; or a sequence of sends was
 //     exhausted and nothing was accepted since; or a probe was refused and renewal
-//     did not help; or its last request failed for the credential's sake.
+//     did not help; or its last request failed for the credential's sake; or the
+//     credential is being refused and cannot be renewed.
 //   - unavailable: as many probes in a row as UnavailableAfter says got no
 //     answer; or it has never answered, so that it serves nothing either.
 //   - degraded, it serves but: its last request failed; or the credential cannot
