@@ -86,6 +86,7 @@ type watch struct {
 	probing sync.Mutex // one probe at a time
 	mu      sync.Mutex
 	v       Verdict
+	asking  bool
 }
 
 // New returns a monitor of the given backends. after, when not nil, is told of
@@ -192,6 +193,18 @@ func (m *Monitor) Verdict(name string) Verdict {
 	return w.v
 }
 
+// Probing is true while a probe of the backend is out: its end says more than what
+// happens on the way.
+func (m *Monitor) Probing(name string) bool {
+	w := m.find(name)
+	if w == nil {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asking
+}
+
 // UnavailableAfter is the configured number of failures in a row.
 func (m *Monitor) UnavailableAfter() int { return m.options().UnavailableAfter }
 
@@ -213,10 +226,18 @@ func (m *Monitor) watch(ctx context.Context, w *watch) {
 	}
 }
 
+func (w *watch) ask(now bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asking = now
+}
+
 func (m *Monitor) probe(ctx context.Context, w *watch) {
 	o := m.options()
 	w.probing.Lock()
 	defer w.probing.Unlock()
+	w.ask(true)
+	defer w.ask(false)
 	began := time.Now()
 	pctx, cancel := context.WithTimeout(ctx, o.Timeout)
 	err := w.Probe(pctx)
@@ -231,7 +252,7 @@ func (m *Monitor) probe(ctx context.Context, w *watch) {
 	if err != nil {
 		v.Failures = before.Failures + 1
 	}
-	w.v = v
+	w.v, w.asking = v, false
 	w.mu.Unlock()
 	if m.after != nil {
 		m.after(w.Name, before, v)

@@ -170,7 +170,9 @@ func (s *Server) tellRenewal(name string, e auth.Event) {
 		ev.Message = fmt.Sprintf("credential renewed in %s, generation %d", status.Duration(e.Took), e.Generation)
 	}
 	s.journal.Add(ev)
-	s.look(name)
+	if !s.monitor.Probing(name) { // else the probe needed it, and its end tells what came of it
+		s.look(name)
+	}
 }
 
 func (s *Server) tellTransition(name string, t guard.Transition) {

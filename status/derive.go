@@ -51,12 +51,13 @@ type Facts struct {
 	// a renewal.
 	ProbeRefused bool
 	// RecentFailures and RecentRequests count the requests of the last
-	// minute; zero when that is not measured. Server errors, timeouts and
-	// answers that are no MCP count as failures. Refusals and connections that
-	// could not be made do not: an accepted request proves them over.
+	// minute; zero when that is not measured. Server errors, timeouts, answers
+	// that are no MCP and missing scopes count as failures. Refusals and
+	// connections that could not be made do not: an accepted request proves them
+	// over.
 	RecentFailures, RecentRequests int
 	// AnsweredSince is how many requests were answered since the last of those
-	// failures.
+	// failures, and how many calls if that was a call.
 	AnsweredSince int
 	// Previous is what Derive returned the last time. With it Since stays as it
 	// was while status and reason do not change.
@@ -188,7 +189,9 @@ func judgeUnavailable(f *Facts) (judgement, bool) {
 	j := judgement{status: BackendStatusUnavailable, since: f.Trouble}
 	open := f.Breaker.State == BreakerOpen || f.Breaker.State == BreakerHalfOpen
 	refused := f.failing() && ofCredential(f.LastFailure.Reason)
-	if open || f.Breaker.Exhausted > 0 || f.ProbeRefused || refused {
+	_, renewalFails := renewalFailure(f)
+	lost := renewalFails && !f.Trouble.IsZero()
+	if open || f.Breaker.Exhausted > 0 || f.ProbeRefused || refused || lost {
 		j.reason = refusal(f, refused)
 		if j.since.IsZero() && refused {
 			j.since = f.LastFailure.At
@@ -252,7 +255,7 @@ func ofCredential(r Reason) bool {
 // comesAndGoes is true for failures of single requests that others between them
 // do not disprove.
 func comesAndGoes(r Reason) bool {
-	return r == ReasonServerError || r == ReasonTimeout || r == ReasonProtocolError
+	return r == ReasonServerError || r == ReasonTimeout || r == ReasonProtocolError || r == ReasonScopeMissing
 }
 
 // settledAfter is how many answers in a row end the trouble that failures which come
