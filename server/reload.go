@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,13 @@ func (s *Server) enact(ctx context.Context, next *live) {
 	wait := s.gateway.Replace(next.routed(), int64(next.doc.Limits.RequestBytes))
 	s.catalog.Replace(s.catalogOptions(next.doc), next.listed())
 	s.monitor.Replace(next.doc.Health, next.probed())
-	s.journal.Keep(func(name string) bool { return next.byName[name] != nil })
+	s.journal.Keep(func(name string) bool { return next.byName[name] != nil || slices.Contains(next.disabled, name) })
+	for _, name := range next.disabled {
+		if b := before.byName[name]; b != nil {
+			was, off := s.see(b), next.disabledStatus(name)
+			s.tellStatus(&was, &off)
+		}
+	}
 	s.lookAll()
 	s.retire(context.WithoutCancel(ctx), before.without(next), before.doc.DrainTimeout, wait)
 }
