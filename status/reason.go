@@ -127,7 +127,7 @@ var explanations = []Explanation{{
 }, {
 	Reason:  ReasonGrantExpired,
 	Cause:   "The token server refuses to issue another credential for NAME: the grant or the client is no longer valid there.",
-	Did:     "The token server was asked once for this credential and is asked once more by each probe, in case an administrator mends it.",
+	Did:     "The token server was asked once for this credential. Once the breaker has opened, each call that tries NAME after a cool-down asks once more, in case an administrator has mended it.",
 	Do:      "Put a valid client id and secret into the credential that mcpServers.NAME.auth uses, and run `recloser reload`; a changed file is taken up by itself. `recloser doctor NAME` says what the token server answers, and `recloser backend renew NAME` asks it again.",
 	Clients: "The tools of NAME stay listed. Each call ends at once with an error that names the reason and the fix.",
 }, {
