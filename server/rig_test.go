@@ -23,7 +23,10 @@ import (
 	"github.com/recloser-mcp/recloser/status"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	programs.Main()
+	goleak.VerifyTestMain(m)
+}
 
 const (
 	mcpAddr   = "127.0.0.1:8484"
@@ -107,6 +110,15 @@ func start(t *testing.T, document string, env map[string]string, p peers, opts .
 	t.Helper()
 	doc := parse(t, document, env)
 	p.reach(doc)
+	r := launch(t, doc, opts...)
+	synctest.Wait()
+	return r
+}
+
+// launch runs a gateway over a document whose backends are reached as it says, in a
+// bubble or out of one.
+func launch(t *testing.T, doc *config.Document, opts ...func(*server.Options)) *rig {
+	t.Helper()
 	n := &network{open: map[string]*pipes{}}
 	r := &rig{t: t, log: &logs{}, done: make(chan struct{}),
 		http: &http.Client{Transport: &http.Transport{DialContext: n.dial, DisableCompression: true}}}
@@ -132,7 +144,6 @@ func start(t *testing.T, document string, env map[string]string, p peers, opts .
 			t.Logf("log:\n%s", r.log)
 		}
 	})
-	synctest.Wait()
 	return r
 }
 
