@@ -66,22 +66,25 @@ func (j *Journal) Keep(keep func(name string) bool) {
 }
 
 // Add notes an event and gives it an id and, where it has none, the time. Refusals
-// that follow another one of the same backend within a second are counted and told
-// with the next one.
+// that follow another one of the same backend within a second are told as one at the
+// end of that second, with their number.
 func (j *Journal) Add(e status.Event) {
 	if e.At.IsZero() {
 		e.At = time.Now()
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	into := &j.gateway
-	if e.Backend != "" {
-		r := j.record(e.Backend)
-		if e.Kind == status.EventRefusal && !r.tell(&e) {
-			return
-		}
-		into = &r.events
+	if e.Backend == "" {
+		j.add(&j.gateway, e)
+		return
 	}
+	r := j.record(e.Backend)
+	if e.Kind != status.EventRefusal || r.tell(e) {
+		j.add(&r.events, e)
+	}
+}
+
+func (j *Journal) add(into *ring[status.Event], e status.Event) {
 	j.last++
 	e.ID = j.last
 	into.add(e, keptEvents)

@@ -21,8 +21,8 @@ type Record struct {
 
 	// The journal's lock guards these.
 	events  ring[status.Event]
-	refused time.Time // the last refusal that was told
-	untold  int
+	refused time.Time    // the last refusal that was told
+	held    status.Event // the last one that was not, with the number of all of them
 
 	mu       sync.Mutex
 	requests ring[status.Request]
@@ -42,17 +42,33 @@ type minute struct {
 	p95                 time.Duration
 }
 
-// tell decides whether a refusal is told now. The journal's lock is held.
-func (r *Record) tell(e *status.Event) bool {
-	if e.At.Sub(r.refused) < calm {
-		r.untold++
-		return false
+// tell reports whether a refusal is to be told now, or holds it back for a moment. The
+// journal's lock is held.
+func (r *Record) tell(e status.Event) bool {
+	wait := calm - e.At.Sub(r.refused)
+	if wait <= 0 && r.held.Count == 0 {
+		r.refused = e.At
+		return true
 	}
-	if r.untold > 0 {
-		e.Count, r.untold = r.untold+1, 0
+	e.Count = r.held.Count + 1
+	if r.held = e; e.Count == 1 {
+		time.AfterFunc(wait, r.release)
 	}
-	r.refused = e.At
-	return true
+	return false
+}
+
+// release tells the refusals that were held back.
+func (r *Record) release() {
+	j := r.journal
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := r.held
+	e.At = time.Now()
+	r.held, r.refused = status.Event{}, e.At
+	if e.Count == 1 {
+		e.Count = 0
+	}
+	j.add(&r.events, e)
 }
 
 // Call is the end of one call to a backend.
