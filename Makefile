@@ -11,7 +11,7 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick model mutants fuzz demo npm console conformance race leaks bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm console conformance cluster race leaks bench generate tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -35,7 +35,7 @@ quick: ## formatting, scripts, generated pages
 # The race detector makes these tests fifty times slower, or changes what they
 # count. Packages that have such tests say so with a build constraint.
 model: ## the guard's exhaustive model, and allocation counts: tests without the race detector
-	RECLOSER_EXHAUSTIVE=1 go test $(count) -timeout 20m $(sort ./guard/ $(addprefix ./,$(dir $(shell git grep --untracked -lE '^//go:build !race' -- '*_test.go'))))
+	RECLOSER_EXHAUSTIVE=1 go test $(count) -timeout 20m $(sort ./guard/ $(addprefix ./,$(dir $(shell git grep --untracked -lE '^//go:build !race' -- '*_test.go' ':!operator'))))
 
 mutants: ## each patch of testdata/mutants must turn a test red
 	go run ./test/mutants
@@ -55,6 +55,9 @@ console: ## the console in a real browser, against a fake of the admin API
 conformance: ## the official conformance suite with and without the gateway
 	@test/conformance-suite
 
+cluster: ## the operator's tests, against a real control plane; built on first use
+	@test/cluster-suite
+
 race: ## all Go tests with the race detector; those of test/faults leave what they showed
 	RECLOSER_ARTIFACTS=$(CURDIR)/test-artifacts go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
 
@@ -62,7 +65,7 @@ leaks: ## no credential in anything that the suites before it left in test-artif
 	@test/leaks
 
 bench: ## benchmarks of every package that has some
-	go test -run '^$$' -bench . -benchmem $(sort $(addprefix ./,$(dir $(shell git grep --untracked -lE '^func Benchmark' -- '*_test.go'))))
+	go test -run '^$$' -bench . -benchmem $(sort $(addprefix ./,$(dir $(shell git grep --untracked -lE '^func Benchmark' -- '*_test.go' ':!operator'))))
 
 generate: ## pages and files that are made from code
 	go generate ./...

@@ -96,23 +96,27 @@ func (c *Cluster) GoImage(t testing.TB, image, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	build := sync.OnceValues(func() (string, error) {
-		into, err := os.MkdirTemp(c.dir, "image-")
-		if err != nil {
-			return "", err
-		}
-		exe := filepath.Join(into, filepath.Base(dir))
-		cmd := exec.Command("go", "build", "-o", exe, ".")
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build %s: %w\n%s", dir, err, out)
-		}
-		return exe, nil
-	})
+	build := sync.OnceValues(func() (string, error) { return c.build(dir) })
 	once, _ := c.images.LoadOrStore(dir, build)
 	exe, err := once.(func() (string, error))()
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Kubelet.SetImage(image, exe)
+}
+
+// build builds the Go program in a folder. What it makes stays as long as the
+// cluster: other tests use it too.
+func (c *Cluster) build(dir string) (string, error) {
+	into, err := os.MkdirTemp(c.dir, "image-")
+	if err != nil {
+		return "", err
+	}
+	exe := filepath.Join(into, filepath.Base(dir))
+	cmd := exec.Command("go", "build", "-o", exe, ".")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", dir, err, out)
+	}
+	return exe, nil
 }

@@ -200,18 +200,15 @@ func (n *Network) Resolve(address string) (string, error) {
 		return "", &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
 	}
 	var found []Endpoint
-	if svc.Spec.ClusterIP == corev1.ClusterIPNone {
-		// Its name stands for the pods, and the port is theirs.
-		for _, p := range svc.Spec.Ports {
-			these, _ := n.ready(svc, p.Name)
-			for _, e := range these {
-				e.Port = int32(port)
-				found = append(found, e)
-			}
-			break
-		}
-	} else {
+	switch {
+	case svc.Spec.ClusterIP != corev1.ClusterIPNone:
 		found, err = n.Endpoints(svc.Namespace, svc.Name, int32(port))
+	case len(svc.Spec.Ports) > 0:
+		// Its name stands for the pods, and the port is theirs.
+		found, err = n.ready(svc, svc.Spec.Ports[0].Name)
+		for i := range found {
+			found[i].Port = int32(port)
+		}
 	}
 	if err != nil || len(found) == 0 {
 		return "", &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
