@@ -66,11 +66,12 @@ func (c *container) run() {
 	const first, most = 10 * time.Second, 5 * time.Minute
 	hurry := time.Duration(p.k.options.Hurry)
 	backoff := time.Duration(0)
-	for {
+	for runs := int32(0); ; runs++ {
 		argv, env, ok := c.prepare()
 		if !ok {
 			return
 		}
+		c.edit(func(s *corev1.ContainerStatus) { s.RestartCount = runs })
 		began := time.Now()
 		code := c.once(argv, env)
 		policy := p.seen().Spec.RestartPolicy
@@ -81,7 +82,6 @@ func (c *container) run() {
 			p.changed()
 			return
 		}
-		c.edit(func(s *corev1.ContainerStatus) { s.RestartCount++ })
 		if time.Since(began) > 2*most/hurry {
 			backoff = 0
 		}

@@ -160,10 +160,13 @@ func (p *pod) keepVolumes() {
 		if !same {
 			p.changed()
 		}
+		var again <-chan time.Time
+		if err != nil {
+			again = time.After(time.Second) // nobody tells of service accounts
+		}
 		select {
 		case <-changed:
-		case <-p.dead.Done():
-			return
+		case <-again:
 		case <-p.stop.Done():
 			return // what is mounted when a pod ends stays as it is
 		}

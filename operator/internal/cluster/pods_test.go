@@ -11,9 +11,12 @@ import (
 	"testing"
 	"time"
 
+	authv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/recloser-mcp/recloser/operator/internal/cluster"
@@ -28,6 +31,7 @@ func TestAContainerSeesWhatItsPodSays(t *testing.T) {
 		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "x"}, Data: map[string]string{"m": "map", "names": "see /etc/m/s"}},
 	)
 	p := awaitReady(t, c, newPod(ns, env("PLAIN", "x"), env("MADE", "$(PLAIN)-$(NOT)"), env("GIVEN_PATH", "/etc/m/s"), func(p *corev1.Pod) {
+		p.Spec.ServiceAccountName = "default"
 		spec := &p.Spec.Containers[0]
 		from := func(name string, source corev1.EnvVarSource) {
 			spec.Env = append(spec.Env, corev1.EnvVar{Name: name, ValueFrom: &source})
@@ -41,7 +45,7 @@ func TestAContainerSeesWhatItsPodSays(t *testing.T) {
 		from("IP", corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}})
 		spec.EnvFrom = []corev1.EnvFromSource{{Prefix: "ALL_", SecretRef: &corev1.SecretEnvSource{LocalObjectReference: ref}}}
 		spec.Command = []string{"/bin/pod"} // stands for the image's program
-		spec.Args = []string{"--config=/etc/m/s", "/etc/m/s", "/etc/c/names", "/scratch", "/etc/p/deep/token", "$(PLAIN)", "/etc/other"}
+		spec.Args = []string{"--config=/etc/m/s", "/etc/m/s", "/etc/c/names", "/scratch", "/etc/p/deep/token", "$(PLAIN)", "/etc/other", "/etc/p/account"}
 		spec.VolumeMounts = []corev1.VolumeMount{
 			{Name: "m", MountPath: "/etc/m"}, {Name: "c", MountPath: "/etc/c"}, {Name: "scratch", MountPath: "/scratch"}, {Name: "p", MountPath: "/etc/p"},
 		}
@@ -52,6 +56,7 @@ func TestAContainerSeesWhatItsPodSays(t *testing.T) {
 			{Name: "p", VolumeSource: corev1.VolumeSource{Projected: &corev1.ProjectedVolumeSource{Sources: []corev1.VolumeProjection{
 				{Secret: &corev1.SecretProjection{LocalObjectReference: ref, Items: []corev1.KeyToPath{{Key: "t", Path: "deep/token"}}}},
 				{ConfigMap: &corev1.ConfigMapProjection{LocalObjectReference: corev1.LocalObjectReference{Name: "none"}, Optional: &yes}},
+				{ServiceAccountToken: &corev1.ServiceAccountTokenProjection{Path: "account"}},
 				{DownwardAPI: &corev1.DownwardAPIProjection{Items: []corev1.DownwardAPIVolumeFile{{Path: "labels", FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.labels"}}}}},
 			}}}},
 		}
@@ -73,7 +78,7 @@ func TestAContainerSeesWhatItsPodSays(t *testing.T) {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	wantArgs := strings.Join([]string{"--config=" + dir("m") + "/s", dir("m") + "/s", dir("c") + "/names", dir("scratch"), dir("p") + "/deep/token", "x", "/etc/other"}, " ")
+	wantArgs := strings.Join([]string{"--config=" + dir("m") + "/s", dir("m") + "/s", dir("c") + "/names", dir("scratch"), dir("p") + "/deep/token", "x", "/etc/other", dir("p") + "/account"}, " ")
 	if got := get(t, c, p, "/args"); got != wantArgs {
 		t.Errorf("arguments %q\nwant      %q", got, wantArgs)
 	}
@@ -85,6 +90,16 @@ func TestAContainerSeesWhatItsPodSays(t *testing.T) {
 		if got := get(t, c, p, "/file/"+strconv.Itoa(arg)); got != want {
 			t.Errorf("the file of argument %d has %q, want %q", arg, got, want)
 		}
+	}
+	account := rest.AnonymousClientConfig(c.Config)
+	account.BearerToken = get(t, c, p, "/file/8")
+	clientset, err := kubernetes.NewForConfig(account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who, err := clientset.AuthenticationV1().SelfSubjectReviews().Create(t.Context(), &authv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil || who.Status.UserInfo.Username != "system:serviceaccount:"+ns+":default" {
+		t.Errorf("the token is that of %q, %v", who.Status.UserInfo.Username, err)
 	}
 	if said := c.Kubectl(t, "logs", "-n", ns, "p"); !strings.Contains(said, "started with --config=") {
 		t.Errorf("kubectl logs says %q", said)
@@ -144,10 +159,24 @@ func TestACrashedContainerIsRestarted(t *testing.T) {
 		t.Errorf("the container ended before with %+v", last)
 	}
 	post()
-	cluster.Await(t, c, p, "it waits for its next run", waitsFor("CrashLoopBackOff", "restarts in"))
 	cluster.Await(t, c, p, "it runs for the third time", func(p *corev1.Pod) bool { return isReady(p) && only(p).RestartCount == 2 })
 	if n := strings.Count(c.Kubelet.Log(t, ns, "p", "c"), "started with"); n != 3 {
 		t.Errorf("the program was started %d times, want 3", n)
+	}
+}
+
+func TestAContainerThatEndsAtOnceIsRestartedEverMoreSlowly(t *testing.T) {
+	c, ns := start(t)
+	p := newPod(ns, env("EXIT", "5"))
+	create(t, c, p)
+	cluster.Await(t, c, p, "it waits for its next run", waitsFor("CrashLoopBackOff", "restarts in"))
+	last := only(p).LastTerminationState.Terminated
+	if last == nil || last.ExitCode != 5 || p.Status.Phase != corev1.PodRunning || isReady(p) {
+		t.Errorf("phase %s, the container ended before with %+v", p.Status.Phase, last)
+	}
+	cluster.Await(t, c, p, "it waits longer", waitsFor("CrashLoopBackOff", "restarts in 4s"))
+	if n := only(p).RestartCount; n != 3 {
+		t.Errorf("it was restarted %d times before, want 3: after 0, 1 and 2 s", n)
 	}
 }
 
