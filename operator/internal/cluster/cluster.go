@@ -15,6 +15,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
@@ -204,6 +205,24 @@ func (c *Cluster) As(user string, groups ...string) *rest.Config {
 	config := rest.CopyConfig(c.Config)
 	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: groups}
 	return config
+}
+
+// KubeConfigAs writes a file with the access that As gives, for a program that a
+// test starts: a manager with the rights of its service account, for instance.
+func (c *Cluster) KubeConfigAs(user string, groups ...string) (string, error) {
+	config, err := clientcmd.LoadFromFile(c.KubeConfig)
+	if err != nil {
+		return "", err
+	}
+	for _, info := range config.AuthInfos {
+		info.Impersonate, info.ImpersonateGroups = user, groups
+	}
+	file, err := os.CreateTemp(c.dir, "kubeconfig-")
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	return file.Name(), clientcmd.WriteToFile(*config, file.Name())
 }
 
 // tail is the end of what a program said.

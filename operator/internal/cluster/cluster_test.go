@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/recloser-mcp/recloser/operator/internal/cluster"
 )
@@ -24,7 +26,14 @@ var suite = cluster.Suite{Options: cluster.Options{
 	Kubelet:     &cluster.KubeletOptions{Proxy: true, Env: map[string]string{"GIVEN": "to all"}},
 }}
 
-func TestMain(m *testing.M) { os.Exit(suite.Main(m)) }
+func TestMain(m *testing.M) {
+	log.SetLogger(logr.Discard())
+	if os.Getenv(victimVar) != "" {
+		fmt.Fprintln(os.Stderr, beVictim())
+		os.Exit(1)
+	}
+	os.Exit(suite.Main(m))
+}
 
 // start returns the cluster, with the image in it, and a namespace.
 func start(t *testing.T) (*cluster.Cluster, string) {

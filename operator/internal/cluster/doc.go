@@ -31,7 +31,9 @@
 // Await, AwaitList, AwaitGone, Network.AwaitEndpoints and Kubelet.AwaitFile watch:
 // tests with them need no sleep and see a change when it happens. TryKubectl and
 // Kubectl run kubectl, and kubectl logs works. As gives the access of a service
-// account, to try roles with.
+// account, to try roles with, and KubeConfigAs a file of it, which a manager that runs
+// as a process needs: nothing is there where a client looks in a cluster. TestMain
+// should call log.SetLogger of controller-runtime, or that complains after a while.
 //
 // # Pods as processes
 //

@@ -1,10 +1,17 @@
 package cluster_test
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -15,47 +22,48 @@ import (
 	"github.com/recloser-mcp/recloser/operator/internal/cluster"
 )
 
-// A cluster of its own: the other tests' one is stopped when no test can look any
+// sleeper is a pod that runs and does nothing.
+func sleeper() *corev1.Pod {
+	return newPod("default", func(p *corev1.Pod) {
+		p.Spec.Containers[0].Image = "example/sleep"
+		p.Spec.Containers[0].ReadinessProbe = nil
+	})
+}
+
+var withSleep = cluster.Options{Kubelet: &cluster.KubeletOptions{Images: map[string][]string{"example/sleep": {"sleep", "600"}}}}
+
+// serverOf is where a cluster's API server listens.
+func serverOf(t *testing.T, host string) string {
+	t.Helper()
+	server, err := url.Parse(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cmp.Or(server.Host, host)
+}
+
+// A cluster of its own: when the other tests' one is stopped, no test can look any
 // more.
 func TestStopLeavesNothing(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("TMPDIR", dir)
-	c, err := cluster.Start(cluster.Options{Kubelet: &cluster.KubeletOptions{
-		Images: map[string][]string{"example/sleep": {"sleep", "600"}},
-	}})
+	c, err := cluster.Start(withSleep)
 	if errors.Is(err, cluster.ErrNotBuilt) && os.Getenv("CI") != "true" {
 		t.Skip(err)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	stopped := false
-	stop := func() {
-		if !stopped {
-			stopped = true
-			if err := c.Stop(); err != nil {
-				t.Errorf("stop: %v", err)
-			}
-		}
-	}
+	stop := sync.OnceValue(c.Stop)
 	defer stop()
-	p := newPod("default", func(p *corev1.Pod) {
-		p.Spec.Containers[0].Image = "example/sleep"
-		p.Spec.Containers[0].ReadinessProbe = nil
-	})
-	pid := pidOf(t, awaitReady(t, c, p))
-	stop()
+	pid := pidOf(t, awaitReady(t, c, sleeper()))
+	if err := stop(); err != nil {
+		t.Errorf("stop: %v", err)
+	}
 	if running(pid) {
 		t.Error("a pod's process is alive")
 	}
-	server, err := url.Parse(c.Config.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if server.Host == "" {
-		server.Host = c.Config.Host
-	}
-	for _, address := range []string{server.Host, c.Network.ProxyURL().Host} {
+	for _, address := range []string{serverOf(t, c.Config.Host), c.Network.ProxyURL().Host} {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
 			t.Errorf("%s is still listened at", address)
@@ -63,6 +71,71 @@ func TestStopLeavesNothing(t *testing.T) {
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// victimVar has the test binary be a test that is going to be killed.
+const victimVar = "CLUSTER_TEST_VICTIM"
+
+// beVictim starts a cluster with a pod, says where they are, and waits to be
+// killed.
+func beVictim() error {
+	c, err := cluster.Start(withSleep)
+	if err != nil {
+		return err
+	}
+	defer c.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), cluster.Patience)
+	defer cancel()
+	p := sleeper()
+	w, err := c.Client.Watch(ctx, &corev1.PodList{}, client.InNamespace(p.Namespace))
+	if err != nil {
+		return err
+	}
+	if err := c.Client.Create(ctx, p); err != nil {
+		return err
+	}
+	for event := range w.ResultChan() {
+		if p, ok := event.Object.(*corev1.Pod); ok && isReady(p) {
+			fmt.Println(c.Config.Host, only(p).ContainerID)
+		}
+	}
+	return errors.New("nobody has killed this process")
+}
+
+func TestAKilledTestLeavesNoProcess(t *testing.T) {
+	suite.Start(t) // or skip
+	victim := exec.Command(os.Args[0])
+	victim.Env = append(os.Environ(), victimVar+"=1", "TMPDIR="+t.TempDir())
+	victim.Stderr = os.Stderr
+	out, err := victim.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer victim.Wait() // it was killed
+	defer victim.Process.Kill()
+	var host, container string
+	if _, err := fmt.Fscan(out, &host, &container); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", serverOf(t, host))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	pid, err := strconv.Atoi(strings.TrimPrefix(container, "process://"))
+	if err != nil || !running(pid) {
+		t.Fatalf("the pod's container is %q", container)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	awaitEnd(t, conn) // of the API server
+	if running(pid) {
+		t.Error("the pod's process is alive")
 	}
 }
 
@@ -88,5 +161,12 @@ func TestAnotherUserMayDoLess(t *testing.T) {
 	}
 	if err := create("x", "system:masters"); err != nil {
 		t.Errorf("a master: %v", err)
+	}
+	config, err := c.KubeConfigAs("b", "system:masters")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := c.Kubectl(t, "--kubeconfig", config, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); said != "b" {
+		t.Errorf("the file's user is %q", said)
 	}
 }
