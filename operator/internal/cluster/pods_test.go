@@ -137,8 +137,8 @@ func TestAChangedSecretReachesARunningPod(t *testing.T) {
 
 func TestACrashedContainerIsRestarted(t *testing.T) {
 	c, ns := start(t)
-	p := awaitReady(t, c, newPod(ns))
-	first := only(p).ContainerID
+	p := awaitReady(t, c, newPod(ns, env("CHILD", "yes")))
+	first, child := only(p).ContainerID, childOf(t, c, p)
 	post := func() {
 		// The connection ends with the process, so there may be no answer.
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+at(p)+"/exit/3", nil)
@@ -154,6 +154,9 @@ func TestACrashedContainerIsRestarted(t *testing.T) {
 		s := only(p)
 		return isReady(p) && s.RestartCount == 1 && s.ContainerID != first
 	})
+	if running(child) {
+		t.Error("what its first process had started is alive")
+	}
 	last := only(p).LastTerminationState.Terminated
 	if last == nil || last.ExitCode != 3 || last.Reason != "Error" {
 		t.Errorf("the container ended before with %+v", last)
@@ -259,6 +262,18 @@ func pidOf(t *testing.T, p *corev1.Pod) int {
 	return pid
 }
 
+// childOf returns the number of the process that a pod's first one has started.
+func childOf(t *testing.T, c *cluster.Cluster, p *corev1.Pod) int {
+	t.Helper()
+	_, child, _ := strings.Cut(c.Kubelet.Log(t, p.Namespace, p.Name, "c"), "child ")
+	child, _, _ = strings.Cut(child, "\n")
+	pid, err := strconv.Atoi(child)
+	if err != nil || !running(pid) {
+		t.Fatalf("the child %q does not run", child)
+	}
+	return pid
+}
+
 func TestADeletedPodIsAskedToEndAndThenKilled(t *testing.T) {
 	c, ns := start(t)
 	for name, test := range map[string]struct {
@@ -271,7 +286,7 @@ func TestADeletedPodIsAskedToEndAndThenKilled(t *testing.T) {
 				p.Spec.TerminationGracePeriodSeconds = &test.grace
 			})
 			awaitReady(t, c, p)
-			pid := pidOf(t, p)
+			pid, child := pidOf(t, p), childOf(t, c, p)
 			if err := c.Client.Delete(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
@@ -283,10 +298,8 @@ func TestADeletedPodIsAskedToEndAndThenKilled(t *testing.T) {
 			if n := strings.Count(said, "was asked to end"); n != 1 {
 				t.Errorf("it was asked to end %d times: %s", n, said)
 			}
-			_, child, _ := strings.Cut(said, "child ")
-			child, _, _ = strings.Cut(child, "\n")
-			if n, err := strconv.Atoi(child); err != nil || running(n) {
-				t.Errorf("what its process started, %q, is alive", child)
+			if running(child) {
+				t.Error("what its process started is alive")
 			}
 		})
 	}

@@ -1,12 +1,10 @@
 package cluster_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"strconv"
@@ -17,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/recloser-mcp/recloser/operator/internal/cluster"
@@ -31,16 +30,6 @@ func sleeper() *corev1.Pod {
 }
 
 var withSleep = cluster.Options{Kubelet: &cluster.KubeletOptions{Images: map[string][]string{"example/sleep": {"sleep", "600"}}}}
-
-// serverOf is where a cluster's API server listens.
-func serverOf(t *testing.T, host string) string {
-	t.Helper()
-	server, err := url.Parse(host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cmp.Or(server.Host, host)
-}
 
 // A cluster of its own: when the other tests' one is stopped, no test can look any
 // more.
@@ -63,7 +52,7 @@ func TestStopLeavesNothing(t *testing.T) {
 	if running(pid) {
 		t.Error("a pod's process is alive")
 	}
-	for _, address := range []string{serverOf(t, c.Config.Host), c.Network.ProxyURL().Host} {
+	for _, address := range []string{strings.TrimPrefix(c.Config.Host, "https://"), c.Network.ProxyURL().Host} {
 		if conn, err := net.Dial("tcp", address); err == nil {
 			conn.Close()
 			t.Errorf("%s is still listened at", address)
@@ -97,7 +86,7 @@ func beVictim() error {
 	}
 	for event := range w.ResultChan() {
 		if p, ok := event.Object.(*corev1.Pod); ok && isReady(p) {
-			fmt.Println(c.Config.Host, only(p).ContainerID)
+			fmt.Println(c.KubeConfig, only(p).ContainerID)
 		}
 	}
 	return errors.New("nobody has killed this process")
@@ -117,15 +106,25 @@ func TestAKilledTestLeavesNoProcess(t *testing.T) {
 	}
 	defer victim.Wait() // it was killed
 	defer victim.Process.Kill()
-	var host, container string
-	if _, err := fmt.Fscan(out, &host, &container); err != nil {
+	var kubeconfig, container string
+	if _, err := fmt.Fscan(out, &kubeconfig, &container); err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", serverOf(t, host))
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close()
+	admin, err := client.NewWithWatch(config, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), cluster.Patience)
+	defer cancel()
+	w, err := admin.Watch(ctx, &corev1.NamespaceList{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Stop()
 	pid, err := strconv.Atoi(strings.TrimPrefix(container, "process://"))
 	if err != nil || !running(pid) {
 		t.Fatalf("the pod's container is %q", container)
@@ -133,7 +132,12 @@ func TestAKilledTestLeavesNoProcess(t *testing.T) {
 	if err := victim.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	awaitEnd(t, conn) // of the API server
+	for range w.ResultChan() {
+		// until the API server has ended
+	}
+	if ctx.Err() != nil {
+		t.Error("the API server goes on")
+	}
 	if running(pid) {
 		t.Error("the pod's process is alive")
 	}
