@@ -3,12 +3,14 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -34,6 +36,7 @@ func AwaitList[L client.ObjectList](t testing.TB, c *Cluster, list L, what strin
 // server holds at one moment.
 func (c *Cluster) await(ctx context.Context, list client.ObjectList, done func() bool, opts ...client.ListOption) error {
 	for ctx.Err() == nil {
+		empty(list)
 		if err := c.Client.List(ctx, list, opts...); err != nil {
 			return err
 		}
@@ -56,6 +59,14 @@ func (c *Cluster) await(ctx context.Context, list client.ObjectList, done func()
 		}
 	}
 	return ctx.Err()
+}
+
+// empty takes away all that an object or list holds. Decoding into one that holds
+// something would keep what is no more.
+func empty(obj runtime.Object) {
+	kind := obj.GetObjectKind().GroupVersionKind()
+	reflect.ValueOf(obj).Elem().SetZero()
+	obj.GetObjectKind().SetGroupVersionKind(kind)
 }
 
 // next waits for something to happen. The end of a watch is something too: the
@@ -101,6 +112,7 @@ func awaitOne(t testing.TB, c *Cluster, obj client.Object, what string, done fun
 	err = c.await(ctx, list, func() bool {
 		there = meta.LenList(list) > 0
 		if there {
+			empty(obj)
 			err := c.Client.Get(ctx, key, obj)
 			if there = err == nil; err != nil && !apierrors.IsNotFound(err) {
 				return false // the watch brings the next chance

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"maps"
 	"net"
@@ -63,6 +64,7 @@ type Kubelet struct {
 	// complaints are what the API server would not do for us. They lie beside the
 	// logs of containers.
 	complaints *log.Logger
+	complained io.Closer
 
 	ctx    context.Context // its end is that of all pods
 	cancel context.CancelFunc
@@ -110,6 +112,7 @@ func (k *Kubelet) start() error {
 	if err != nil {
 		return err
 	}
+	k.complained = file
 	k.complaints = log.New(file, "", log.Ltime)
 	if err := k.claimSubnet(); err != nil {
 		return err
@@ -207,6 +210,9 @@ func (k *Kubelet) stop() error {
 	}
 	if k.claim != nil {
 		k.claim.Close()
+	}
+	if k.complained != nil {
+		k.complained.Close()
 	}
 	return err
 }

@@ -20,14 +20,15 @@ func (n *Network) ProxyURL() *url.URL {
 	return &url.URL{Scheme: "http", Host: n.listener.Addr().String()}
 }
 
-// ProxyEnv is what has a process use the proxy. Clients go to 127.0.0.1 directly.
+// ProxyEnv is what has a process use the proxy. Loopback addresses are
+// reached directly.
 func (n *Network) ProxyEnv() map[string]string {
 	env := make(map[string]string)
 	for _, name := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
 		env[name] = n.ProxyURL().String()
 	}
 	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		env[name] = "localhost,127.0.0.0/8"
+		env[name] = "localhost,127.0.0.1,127.0.0.0/8"
 	}
 	return env
 }

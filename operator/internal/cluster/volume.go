@@ -196,6 +196,7 @@ func publishFiles(dir string, files content) error {
 	data := filepath.Join(dir, "..data")
 	last, _ := os.Readlink(data) // there is none at first
 	aside := filepath.Join(dir, "..data-next")
+	_ = os.Remove(aside) // of a time when the rename went wrong
 	if err := os.Symlink(filepath.Base(next), aside); err != nil {
 		return err
 	}
