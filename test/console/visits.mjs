@@ -36,9 +36,9 @@ const visits = {
     assert.match(await card.innerText(), /37 calls affected/);
     assert.match(await card.innerText(), /Bearer error="invalid_token"/);
     assert.match(await card.innerText(), /Breaker tries again\s+in \d+ s/);
-    assert.equal(await card.locator("code", { hasText: "recloser validate" }).innerText(), "recloser validate --config FILE");
-    await card.getByRole("button", { name: "Copy recloser validate" }).click();
-    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "recloser validate --config FILE");
+    assert.equal(await card.locator("code", { hasText: "recloser doctor" }).innerText(), "recloser doctor tickets");
+    await card.getByRole("button", { name: "Copy recloser doctor" }).click();
+    assert.equal(await page.evaluate(() => navigator.clipboard.readText()), "recloser doctor tickets");
     assert.equal(await page.title(), "(2) Degraded · Recloser");
     assert.match(await page.locator("h1").innerText(), /^2 of 6 backends need you · 48 of 60 tools served/);
     await whole(page, "light.png");
