@@ -143,7 +143,7 @@ func ready(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 		return condition(kind, false, ReasonNoBackends, "There is nothing to serve: %s", discovered(f).Message)
 	case !answered && trouble != nil:
 		return condition(kind, false, trouble.Reason, "%s", trouble.Message)
-	case answered && s.Tools == 0:
+	case answered && s.Phase == v1alpha1.PhaseFailed:
 		return condition(kind, false, ReasonNoToolServed, "No backend serves a tool: %s", list(s.Backends))
 	}
 	return condition(kind, false, ReasonDeploymentUnavailable, "No pod of Deployment vmcp-%s is available yet: kubectl describe deployment vmcp-%s", f.Resource.Name, f.Resource.Name)
