@@ -24,7 +24,7 @@ import (
 )
 
 // version is set when a release is built.
-var version = "dev"
+var version = "0.1.0-dev"
 
 // settings are the flags.
 type settings struct {
