@@ -45,7 +45,7 @@ type MCPBackendList struct {
 //
 // +kubebuilder:validation:XValidation:rule="has(self.url) || has(self.serviceRef)",message="the backend has no address: give url, or serviceRef for a Service of this namespace"
 // +kubebuilder:validation:XValidation:rule="!(has(self.url) && has(self.serviceRef))",message="url and serviceRef are two addresses: remove one of them"
-// +kubebuilder:validation:XValidation:rule="!has(self.url) || self.url.matches('^https?://[^/?#@]+')",message="url is no address without credentials: write https://host/path, and move credentials to auth"
+// +kubebuilder:validation:XValidation:rule="!has(self.url) || self.url.matches('^https?://[^/?#@]+([/?#].*)?$')",message="url is no address without credentials: write https://host/path, and move credentials to auth"
 // +kubebuilder:validation:XValidation:rule="!has(self.headers) || self.headers.all(name, !name.matches('(?i)(token|secret|key|passw|credential|cookie|authorization|signature)'))",message="a header with the name of a secret would show it to everybody who can read this resource: put the value into a Secret and use auth: {type: header, headers: {NAME: {secretKeyRef: {name: SECRET, key: KEY}}}}"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || has(self.serviceRef) || !has(self.url) || self.url.startsWith('https://')",message="tls has no effect on an http url: use https, or remove tls"
 // +kubebuilder:validation:XValidation:rule="!has(self.tls) || !has(self.serviceRef) || !has(self.serviceRef.scheme) || self.serviceRef.scheme == 'https'",message="tls has no effect with serviceRef.scheme http: set https, or remove tls"

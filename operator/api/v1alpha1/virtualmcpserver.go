@@ -100,7 +100,7 @@ type VirtualMCPServerSpec struct {
 	// The address under which clients see the gateway, when that is not the Service: that of
 	// an Ingress or a Gateway, for instance.
 	//
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+[^?#]*$')",message="is no address of a gateway: write https://host, without query"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+(/[^?#]*)?$')",message="is no address of a gateway: write https://host, without query"
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	PublicURL string `json:"publicURL,omitempty"`
@@ -264,7 +264,7 @@ type Telemetry struct {
 	// An OTLP endpoint over HTTP for spans, such as http://collector:4318. Without it no span
 	// is made.
 	//
-	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+')",message="is no OTLP endpoint: write http://host:4318"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^https?://[^/?#@]+([/?#].*)?$')",message="is no OTLP endpoint: write http://host:4318"
 	// +kubebuilder:validation:MaxLength=2048
 	// +optional
 	OTLP string `json:"otlp,omitempty"`

@@ -57,6 +57,8 @@ func TestRefusedAtApply(t *testing.T) {
 		{"a separator without effect", "VirtualMCPServer", `{backendSelector: {}, catalog: {conflicts: manual, separator: _}}`, "set conflicts: prefix or auto"},
 		{"a separator that names hold", "VirtualMCPServer", `{backendSelector: {}, catalog: {separator: a}}`, "begin it with _ or ."},
 		{"a size that is none", "VirtualMCPServer", `{backendSelector: {}, limits: {requestBytes: big}}`, "such as 512KiB or 8MiB"},
+		{"a public address with credentials", "VirtualMCPServer", `{backendSelector: {}, publicURL: "https://me:pw@mcp.example.com"}`, "write https://host"},
+		{"a public address", "VirtualMCPServer", `{backendSelector: {}, publicURL: "https://mcp.example.com/team"}`, ""},
 		{"a public address that is none", "VirtualMCPServer", `{backendSelector: {}, publicURL: "mcp.example.com"}`, "write https://host"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -16,11 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
 
 	"github.com/recloser-mcp/recloser/operator/api/v1alpha1"
 	"github.com/recloser-mcp/recloser/operator/internal/cluster"
@@ -77,9 +75,7 @@ func TestGatewayComesUpAndTells(t *testing.T) {
 			t.Errorf("%T does not go with its owner", o)
 		}
 	}
-	monitor := &unstructured.Unstructured{}
-	monitor.SetGroupVersionKind(render.ServiceMonitorKind)
-	await(r, monitor, "vmcp-tools", "it is there", func(*unstructured.Unstructured) bool { return true })
+	r.Kubectl(t, "wait", "--for=create", "--timeout=60s", "servicemonitor/vmcp-tools", "-n", r.ns)
 
 	pods := r.deploy("tools", 2)
 	refused := state("vault", status.BackendStatusUnavailable, status.ReasonAuthRefused, 1)
@@ -259,30 +255,44 @@ func TestHundredBackends(t *testing.T) {
 	}, client.InNamespace(r.ns))
 }
 
+// contended is a client to which somebody else is faster for a while.
+type contended struct {
+	client.Client
+	tries, conflicts atomic.Int32
+}
+
+func (c *contended) Status() client.SubResourceWriter { return contendedStatus{c.Client.Status(), c} }
+
+type contendedStatus struct {
+	client.SubResourceWriter
+	c *contended
+}
+
+func (s contendedStatus) Update(ctx context.Context, o client.Object, opts ...client.SubResourceUpdateOption) error {
+	if _, ok := o.(*v1alpha1.VirtualMCPServer); ok {
+		s.c.tries.Add(1)
+		if s.c.conflicts.Add(-1) >= 0 {
+			return apierrors.NewConflict(schema.GroupResource{Resource: "virtualmcpservers"}, o.GetName(), nil)
+		}
+	}
+	return s.SubResourceWriter.Update(ctx, o, opts...)
+}
+
 // Who writes at the same time makes the operator try again, once more each time, and each
 // change is told once.
 func TestConflictsAreRetried(t *testing.T) {
 	r := newRig(t)
-	var tries, conflicts atomic.Int32
-	conflicts.Store(3)
-	r.wrap = func(c client.Client) client.Client {
-		return interceptor.NewClient(c.(client.WithWatch), interceptor.Funcs{
-			SubResourceUpdate: func(ctx context.Context, c client.Client, sub string, o client.Object, opts ...client.SubResourceUpdateOption) error {
-				if _, ok := o.(*v1alpha1.VirtualMCPServer); ok {
-					tries.Add(1)
-					if conflicts.Add(-1) >= 0 {
-						return apierrors.NewConflict(schema.GroupResource{Resource: "virtualmcpservers"}, o.GetName(), nil)
-					}
-				}
-				return c.SubResource(sub).Update(ctx, o, opts...)
-			},
-		})
+	c := &contended{}
+	c.conflicts.Store(3)
+	r.wrap = func(real client.Client) client.Client {
+		c.Client = real
+		return c
 	}
 	r.create(gateway("tools", v1alpha1.VirtualMCPServerSpec{Backends: []v1alpha1.BackendRef{{Name: "missing"}}}))
 	r.start()
 	r.vmcp("tools", "it has a status", func(s v1alpha1.VirtualMCPServerStatus) bool { return s.BackendCount == 1 })
 	r.event("tools", "Warning", "BackendUnavailable", "missing")
-	if n := tries.Load(); n < 4 {
+	if n := c.tries.Load(); n < 4 {
 		t.Errorf("the status was written after %d tries, at least 4 were expected", n)
 	}
 	var events eventsv1.EventList

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -188,7 +189,7 @@ func restartFor(doc Tree) string {
 // URL is where clients reach the gateway.
 func URL(g *v1alpha1.VirtualMCPServer) string {
 	if g.Spec.PublicURL != "" {
-		return g.Spec.PublicURL + "/mcp"
+		return strings.TrimSuffix(g.Spec.PublicURL, "/") + "/mcp"
 	}
 	return fmt.Sprintf("http://%s.%s.svc:%d/mcp", ObjectName(g.Name), g.Namespace, MCPPort)
 }
