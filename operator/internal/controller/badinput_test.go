@@ -88,7 +88,9 @@ func TestBadInput(t *testing.T) {
 			r.create(backend("good", nil, v1alpha1.MCPBackendSpec{}), backend("bad", nil, test.spec), gateway("tools", v1alpha1.VirtualMCPServerSpec{}))
 			r.start()
 			r.config("tools", "the good one is in it", hasBackends("good"))
-			g := r.vmcp("tools", "it tells", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "False", test.reason) })
+			g := r.vmcp("tools", "it tells", func(s v1alpha1.VirtualMCPServerStatus) bool {
+				return is(s.Conditions, "Accepted", "False", test.reason)
+			})
 			v := seen(g.Status, "bad")
 			if code := strings.ReplaceAll(v.Reason, "_", ""); !strings.EqualFold(code, test.reason) || v.Status != v1alpha1.BackendUnavailable || !strings.Contains(v.Message, test.fragment) {
 				t.Errorf("the gateway says %+v", v)
@@ -197,7 +199,9 @@ func TestTokensOfCallers(t *testing.T) {
 		t.Error("there is a token besides those that are named")
 	}
 	update(r, &v1alpha1.VirtualMCPServer{}, "tools", func(g *v1alpha1.VirtualMCPServer) { g.Spec.IncomingAuth = tokens("c") })
-	r.vmcp("tools", "the missing one is told", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "False", "SecretKeyNotFound") })
+	r.vmcp("tools", "the missing one is told", func(s v1alpha1.VirtualMCPServerStatus) bool {
+		return is(s.Conditions, "Accepted", "False", "SecretKeyNotFound")
+	})
 	r.config("tools", "the former token stays", func(doc render.Tree) bool { return incoming(doc) == 1 })
 	update(r, &corev1.Secret{}, "callers", func(s *corev1.Secret) { s.StringData = map[string]string{"c": "ccc", "b": "bbb"} })
 	r.vmcp("tools", "all is well", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "True", "Accepted") })

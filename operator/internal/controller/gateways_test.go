@@ -184,7 +184,9 @@ func TestDrift(t *testing.T) {
 	update(r, &v1alpha1.VirtualMCPServer{}, "tools", func(g *v1alpha1.VirtualMCPServer) { g.Spec.Replicas = new(int32(1)) })
 	cluster.AwaitGone(t, r.Cluster, &policyv1.PodDisruptionBudget{ObjectMeta: metav1.ObjectMeta{Name: "vmcp-tools", Namespace: r.ns}})
 
-	r.vmcp("other", "the Service of somebody else is told", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "False", "NameTaken") })
+	r.vmcp("other", "the Service of somebody else is told", func(s v1alpha1.VirtualMCPServerStatus) bool {
+		return is(s.Conditions, "Accepted", "False", "NameTaken")
+	})
 	if s := get(r, &corev1.Service{}, "vmcp-other"); len(s.OwnerReferences) > 0 || len(s.Labels) > 0 {
 		t.Errorf("the Service of somebody else was changed: %v", s.ObjectMeta)
 	}
@@ -217,7 +219,9 @@ func TestOperatorRestart(t *testing.T) {
 	}
 	r.start()
 	r.config("tools", "the deleted one is out", hasBackends("one"))
-	r.vmcp("tools", "it is ready", func(s v1alpha1.VirtualMCPServerStatus) bool { return s.BackendCount == 1 && s.Phase == v1alpha1.PhaseReady })
+	r.vmcp("tools", "it is ready", func(s v1alpha1.VirtualMCPServerStatus) bool {
+		return s.BackendCount == 1 && s.Phase == v1alpha1.PhaseReady
+	})
 	after := versions()
 	delete(before, "*v1.ConfigMap")
 	for what, v := range before {
