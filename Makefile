@@ -11,7 +11,7 @@ RACE_TIMEOUT  ?= 30m
 count := $(if $(filter true,$(CI)),-count=1)
 
 .DEFAULT_GOAL := build
-.PHONY: help build test lint floors quick model mutants fuzz demo npm console conformance cluster race leaks bench generate tools clean
+.PHONY: help build test lint floors quick model mutants fuzz demo npm console conformance operator cluster race leaks bench generate tools clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,9 @@ console: ## the console in a real browser, against a fake of the admin API
 conformance: ## the official conformance suite with and without the gateway
 	@test/conformance-suite
 
+operator: ## what is generated of the operator, and its chart
+	@test/operator-suite
+
 cluster: ## the operator's tests, against a real control plane; built on first use
 	@test/cluster-suite
 
@@ -70,6 +73,7 @@ bench: ## benchmarks of every package that has some
 generate: ## pages and files that are made from code
 	go generate ./...
 	go test ./status -run TestErrorsPage -update
+	test/generate-operator
 
 tools: ## install the linter and the npm packages
 	@test/install-lint $(GOLANGCI_LINT)

@@ -5,18 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"helm.sh/helm/v4/pkg/chart/common"
-	"helm.sh/helm/v4/pkg/chart/common/util"
 	"helm.sh/helm/v4/pkg/chart/v2/lint"
 	"helm.sh/helm/v4/pkg/chart/v2/lint/support"
-	"helm.sh/helm/v4/pkg/chart/v2/loader"
-	"helm.sh/helm/v4/pkg/engine"
 	"sigs.k8s.io/yaml"
 )
 
@@ -59,30 +54,14 @@ func values(t *testing.T, text string) object {
 	return v
 }
 
-// render is helm template.
+// render is Template with values as text.
 func render(t *testing.T, text string, knows ...string) ([]object, error) {
 	t.Helper()
-	c, err := loader.Load(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
-	caps := common.DefaultCapabilities.Copy()
-	caps.APIVersions = append(slices.Clone(caps.APIVersions), knows...)
-	v, err := util.ToRenderValues(c, values(t, text), common.ReleaseOptions{Name: "recloser", Namespace: "system", Revision: 1, IsInstall: true}, caps)
+	out, err := Template(folder, "recloser", "system", values(t, text), knows...)
 	if err != nil {
 		return nil, err
 	}
-	files, err := engine.Engine{Strict: true}.Render(c, v)
-	if err != nil {
-		return nil, err
-	}
-	var out []object
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if filepath.Ext(name) == ".yaml" {
-			out = append(out, documents(t, name, files[name])...)
-		}
-	}
-	return out, nil
+	return documents(t, folder, out), nil
 }
 
 // documents reads the objects in a text.

@@ -96,8 +96,7 @@ func (r *Gateways) object(ctx context.Context, p *plan, desired, current client.
 			current, err = live, r.Live.Get(ctx, key, live)
 		}
 		switch {
-		case gone(err):
-			last = applied{}
+		case gone(err): // it is made
 		case err != nil:
 			return false, err
 		case !metav1.IsControlledBy(current, p.gateway.Resource):

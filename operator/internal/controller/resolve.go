@@ -49,17 +49,17 @@ func (r *resolver) backend(ctx context.Context, b *v1alpha1.MCPBackend) (resolut
 		return resolution{url: b.Spec.URL, entry: render.Tree{"disabled": true}}, nil
 	}
 	res := resolution{url: b.Spec.URL, refs: render.ReferencesOf(render.Backend(b, b.Spec.URL))}
-	print, err := r.print(ctx, b, res.refs)
+	seen, err := r.print(ctx, b, res.refs)
 	if err != nil {
 		return res, err
 	}
 	r.mu.Lock()
 	known, ok := r.known[client.ObjectKeyFromObject(b)]
 	r.mu.Unlock()
-	if ok && known.print == print {
+	if ok && known.print == seen {
 		return known, nil
 	}
-	res.print = print
+	res.print = seen
 	if res.problem, err = r.judge(ctx, b, &res); err != nil {
 		return res, err
 	}

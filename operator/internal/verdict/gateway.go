@@ -134,9 +134,9 @@ func ready(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 	trouble := f.Workload.Trouble
 	switch {
 	case f.Workload.Available && s.Tools > 0 && trouble != nil:
-		return condition(kind, true, ReasonRolloutFailing, "%d tools are served, but a new pod does not start: %s: %s", s.Tools, trouble.Reason, trouble.Message)
+		return condition(kind, true, ReasonRolloutFailing, "Of %s %s served, but a new pod does not start: %s: %s", count(s.BackendCount, "backend"), are(s.Tools, "tool"), trouble.Reason, trouble.Message)
 	case f.Workload.Available && s.Tools > 0:
-		return condition(kind, true, ReasonServing, "%d tools of %d backends are served.", s.Tools, s.BackendCount)
+		return condition(kind, true, ReasonServing, "Of %s %s served.", count(s.BackendCount, "backend"), are(s.Tools, "tool"))
 	case !f.Configured && len(f.Problems) > 0:
 		return condition(kind, false, f.Problems[0].Reason, "There is no configuration to start with: %s", f.Problems[0].Message)
 	case len(f.Wanted) == 0:
@@ -152,7 +152,7 @@ func ready(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 func degraded(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 	const kind = v1alpha1.ConditionDegraded
 	if s.BackendCount == s.ReadyBackends {
-		return condition(kind, false, ReasonAllBackendsReady, "Of %d backends all are ready.", s.BackendCount)
+		return condition(kind, false, ReasonAllBackendsReady, "Nothing is wrong with %s.", count(s.BackendCount, "backend"))
 	}
 	if answered, _ := answers(f.Replicas); !answered && !slices.ContainsFunc(s.Backends, func(b v1alpha1.BackendStatus) bool {
 		return b.Status != v1alpha1.BackendUnknown
@@ -178,7 +178,7 @@ func discovered(f *Facts) metav1.Condition {
 	case len(f.Wanted) == 0:
 		return condition(kind, false, ReasonNoBackends, "No MCPBackend of namespace %s has the labels of spec.backendSelector: kubectl get mcpb --show-labels", f.Resource.Namespace)
 	}
-	return condition(kind, true, ReasonBackendsDiscovered, "%d backends are taken in.", len(f.Wanted))
+	return condition(kind, true, ReasonBackendsDiscovered, "%s taken in.", are(int32(len(f.Wanted)), "backend"))
 }
 
 func accepted(f *Facts) metav1.Condition {
@@ -201,6 +201,22 @@ func accepted(f *Facts) metav1.Condition {
 		texts = append(texts, p.Message)
 	}
 	return condition(v1alpha1.ConditionAccepted, false, problems[0].Reason, "%s", strings.Join(texts, " "))
+}
+
+// count is a number with its word.
+func count(n int32, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// are is count with its verb.
+func are(n int32, word string) string {
+	if n == 1 {
+		return count(n, word) + " is"
+	}
+	return count(n, word) + " are"
 }
 
 // list names the backends that are not ready, with their reasons.
