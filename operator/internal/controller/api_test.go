@@ -3,6 +3,7 @@ package controller_test
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -72,6 +73,25 @@ func TestRefusedAtApply(t *testing.T) {
 	long := "apiVersion: recloser.dev/v1alpha1\nkind: VirtualMCPServer\nmetadata: {name: a.b}\nspec: {backendSelector: {}}\n"
 	if _, err := c.TryKubectl(t.Context(), long, "apply", "--dry-run=server", "-n", ns, "-f", "-"); err == nil || !strings.Contains(err.Error(), "at most 50 lower case letters") {
 		t.Errorf("a name that no Service can have: %v", err)
+	}
+}
+
+// What the page about Kubernetes shows applies as it is.
+func TestPageAppliesAsItIs(t *testing.T) {
+	c := suite.Start(t)
+	ns := c.Namespace(t)
+	page, err := os.ReadFile("../../../docs/kubernetes.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(page, -1)
+	for _, b := range blocks {
+		if _, err := c.TryKubectl(t.Context(), string(b[1]), "apply", "--validate=strict", "-n", ns, "-f", "-"); err != nil {
+			t.Errorf("%v\n%s", err, b[1])
+		}
+	}
+	if len(blocks) != 2 {
+		t.Errorf("the page has %d examples", len(blocks))
 	}
 }
 

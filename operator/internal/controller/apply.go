@@ -105,13 +105,13 @@ func (r *Gateways) object(ctx context.Context, p *plan, desired, current client.
 		case last.desired == string(text) && last.version == current.GetResourceVersion():
 			return true, nil
 		}
-	} else if last.desired == string(text) {
+	} else if last.desired == string(text) && time.Since(last.at) < lookAgain {
 		return true, nil
 	}
 	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), fieldOwner, client.ForceOwnership); err != nil {
 		return false, fmt.Errorf("apply %s: %w", id, err)
 	}
-	m.applied[id] = applied{string(text), u.GetResourceVersion()}
+	m.applied[id] = applied{string(text), u.GetResourceVersion(), time.Now()}
 	return true, nil
 }
 

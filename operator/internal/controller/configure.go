@@ -31,6 +31,7 @@ func (p *plan) blame(reason, format string, args ...any) {
 // and told, or stays as it was: a wrong spec never takes the place of one that works.
 func (r *Gateways) plan(ctx context.Context, g *v1alpha1.VirtualMCPServer, backends []selected) (*plan, error) {
 	p := &plan{gateway: render.Gateway{Resource: g, Credentials: map[string]render.Tree{}, Backends: map[string]render.Tree{}, Options: r.Options}}
+	r.memory.of(client.ObjectKeyFromObject(g)).again()
 	before, err := r.inEffect(ctx, g)
 	if err != nil {
 		return nil, err
@@ -96,16 +97,16 @@ func (r *Gateways) tokens(ctx context.Context, p *plan, _ render.Tree) error {
 		if t.SecretKeyRef != nil {
 			refs := render.References{Secrets: []v1alpha1.SecretKeyRef{*t.SecretKeyRef}}
 			p.refs.Add(refs)
-			held, problem, err := r.resolver.fetch(ctx, g.Namespace, refs)
-			if err != nil {
-				return err
-			}
-			if problem == nil {
-				text, _ := held.secret(*t.SecretKeyRef)
+			problem, err := r.judged(ctx, g, "token "+t.SecretKeyRef.Name+"/"+t.SecretKeyRef.Key, refs, func(l lookup) *verdict.Problem {
+				text, _ := l.secret(*t.SecretKeyRef)
 				if err := render.CheckToken(text); err != nil {
-					problem = &verdict.Problem{Reason: verdict.ReasonConfigurationRefused,
+					return &verdict.Problem{Reason: verdict.ReasonConfigurationRefused,
 						Message: fmt.Sprintf("Key %q of Secret %q %v.", t.SecretKeyRef.Key, t.SecretKeyRef.Name, err)}
 				}
+				return nil
+			})
+			if err != nil {
+				return err
 			}
 			if problem != nil {
 				p.blame(problem.Reason, "spec.incomingAuth.tokens: %s", problem.Message)
@@ -125,21 +126,21 @@ func (r *Gateways) credentials(ctx context.Context, p *plan, before render.Tree)
 		tree := render.Credential(c)
 		refs := render.ReferencesOf(tree)
 		p.refs.Add(refs)
-		held, problem, err := r.resolver.fetch(ctx, g.Namespace, refs)
+		problem, err := r.judged(ctx, g, "credential "+render.YAML(tree), refs, func(l lookup) *verdict.Problem {
+			if err := render.CheckCredential(name, tree, l.secret); err != nil {
+				return &verdict.Problem{Reason: verdict.ReasonConfigurationRefused, Message: err.Error() + "."}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
-		}
-		if problem == nil {
-			if err := render.CheckCredential(name, tree, held.secret); err != nil {
-				problem = &verdict.Problem{Reason: verdict.ReasonConfigurationRefused, Message: err.Error() + "."}
-			}
 		}
 		if problem == nil {
 			p.gateway.Credentials[name] = tree
 			continue
 		}
 		p.blame(problem.Reason, "spec.credentials.%s: %s", name, problem.Message)
-		if ok, err := r.holds(ctx, g.Namespace, former[name]); err != nil {
+		if ok, err := r.holds(ctx, g, former[name]); err != nil {
 			return err
 		} else if ok {
 			p.gateway.Credentials[name] = former[name]
@@ -165,7 +166,7 @@ func (r *Gateways) entries(ctx context.Context, p *plan, before render.Tree, bac
 			entry := res.entry
 			if w.Problem != nil {
 				entry = former[s.name]
-				ok, err := r.holds(ctx, s.resource.Namespace, entry)
+				ok, err := r.holds(ctx, p.gateway.Resource, entry)
 				if err != nil {
 					return err
 				}
@@ -212,10 +213,33 @@ func (p *plan) shared(b *v1alpha1.MCPBackend, entry render.Tree) *verdict.Proble
 }
 
 // holds reports whether everything is there that an entry of a document refers to.
-func (r *Gateways) holds(ctx context.Context, namespace string, entry render.Tree) (bool, error) {
+func (r *Gateways) holds(ctx context.Context, g *v1alpha1.VirtualMCPServer, entry render.Tree) (bool, error) {
 	if entry == nil {
 		return false, nil
 	}
-	_, problem, err := r.resolver.fetch(ctx, namespace, render.ReferencesOf(entry))
+	problem, err := r.judged(ctx, g, "entry "+render.YAML(entry), render.ReferencesOf(entry), func(lookup) *verdict.Problem { return nil })
 	return problem == nil, err
+}
+
+// judged fetches what is referred to and has it judged, unless that was done and nothing
+// has changed since. what tells it from others of the gateway.
+func (r *Gateways) judged(ctx context.Context, g *v1alpha1.VirtualMCPServer, what string, refs render.References, judge func(lookup) *verdict.Problem) (*verdict.Problem, error) {
+	seen, err := r.resolver.versions(ctx, objects(g.Namespace, refs, nil))
+	if err != nil {
+		return nil, err
+	}
+	m := r.memory.of(client.ObjectKeyFromObject(g))
+	if j, ok := m.judgedBefore[what]; ok && j.seen == seen {
+		m.judged[what] = j
+		return j.problem, nil
+	}
+	held, problem, err := r.resolver.fetch(ctx, g.Namespace, refs)
+	if err != nil {
+		return nil, err
+	}
+	if problem == nil {
+		problem = judge(held)
+	}
+	m.judged[what] = judgement{seen, problem}
+	return problem, nil
 }

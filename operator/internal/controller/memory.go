@@ -8,6 +8,7 @@ import (
 
 	"github.com/recloser-mcp/recloser/auth"
 	"github.com/recloser-mcp/recloser/operator/internal/render"
+	"github.com/recloser-mcp/recloser/operator/internal/verdict"
 )
 
 // memory holds what the operator remembers of its gateways. All of it can be found again
@@ -25,14 +26,30 @@ type remembered struct {
 
 	adminToken auth.Secret
 
+	// What is referred to and was judged: this time, and the time before. What nobody asks
+	// for any more is gone with the next time.
+	judged, judgedBefore map[string]judgement
+
 	nudged map[string]time.Time // by address: when it was last told to read its configuration
 	strays map[string]time.Time // by address: since when it has other backends than it should
+}
+
+// again begins to plan: what was judged the last time can be taken over.
+func (m *remembered) again() {
+	m.judgedBefore, m.judged = m.judged, map[string]judgement{}
+}
+
+// judgement holds as long as the versions of what was looked at do.
+type judgement struct {
+	seen    string
+	problem *verdict.Problem
 }
 
 // applied tells whether an object has to be applied again.
 type applied struct {
 	desired string // as text
 	version string // of the object afterwards
+	at      time.Time
 }
 
 // of returns what is known of a gateway.
@@ -44,7 +61,7 @@ func (m *memory) of(key types.NamespacedName) *remembered {
 	}
 	g := m.gateways[key]
 	if g == nil {
-		g = &remembered{applied: map[string]applied{}, nudged: map[string]time.Time{}, strays: map[string]time.Time{}}
+		g = &remembered{applied: map[string]applied{}, judged: map[string]judgement{}, nudged: map[string]time.Time{}, strays: map[string]time.Time{}}
 		m.gateways[key] = g
 	}
 	return g

@@ -81,9 +81,14 @@ func (r *resolver) forget(key types.NamespacedName) {
 
 // print is a text that changes with the spec and with what it refers to.
 func (r *resolver) print(ctx context.Context, b *v1alpha1.MCPBackend, refs render.References) (string, error) {
+	seen, err := r.versions(ctx, objects(b.Namespace, refs, b.Spec.ServiceRef))
+	return fmt.Sprintf("%s %d%s", b.UID, b.Generation, seen), err
+}
+
+// versions is a text that changes with any of the objects.
+func (r *resolver) versions(ctx context.Context, refs []reference) (string, error) {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s %d", b.UID, b.Generation)
-	for _, ref := range objects(b.Namespace, refs, b.Spec.ServiceRef) {
+	for _, ref := range refs {
 		v, err := r.objectVersion(ctx, ref)
 		if err != nil {
 			return "", err
