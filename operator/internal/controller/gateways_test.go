@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -62,6 +63,7 @@ func seen(s v1alpha1.VirtualMCPServerStatus, name string) v1alpha1.BackendStatus
 // say changes the status and makes events.
 func TestGatewayComesUpAndTells(t *testing.T) {
 	r := newRig(t)
+	r.every = 200 * time.Millisecond
 	r.create(backend("stable", nil, v1alpha1.MCPBackendSpec{}), secret("vault", map[string]string{"token": "wrong"}),
 		backend("vault", nil, v1alpha1.MCPBackendSpec{Auth: bearer("vault")}),
 		gateway("tools", v1alpha1.VirtualMCPServerSpec{Replicas: new(int32(2))}))
@@ -196,6 +198,7 @@ func TestDrift(t *testing.T) {
 // changes, no pod starts again.
 func TestOperatorRestart(t *testing.T) {
 	r := newRig(t)
+	r.every = 200 * time.Millisecond
 	r.create(backend("one", nil, v1alpha1.MCPBackendSpec{}), backend("two", nil, v1alpha1.MCPBackendSpec{}), gateway("tools", v1alpha1.VirtualMCPServerSpec{}))
 	r.start()
 	for _, p := range r.deploy("tools", 1) {
@@ -234,6 +237,7 @@ func TestOperatorRestart(t *testing.T) {
 // A hundred backends are one configuration and one status, and each has its own.
 func TestHundredBackends(t *testing.T) {
 	r := newRig(t)
+	r.every = 200 * time.Millisecond
 	var names []string
 	var states []status.Backend
 	for i := range 100 {

@@ -62,6 +62,9 @@ type rig struct {
 	log   text
 	halt  func() // stops the operator
 	wrap  func(client.Client) client.Client
+	// every is how often the operator looks at pods. Where a test has none it is so seldom
+	// that nothing happens but for the watches.
+	every time.Duration
 }
 
 var named atomic.Int32
@@ -87,7 +90,7 @@ func (l *text) String() string {
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	c := suite.Start(t)
-	r := &rig{Cluster: c, t: t, ns: c.Namespace(t)}
+	r := &rig{Cluster: c, t: t, ns: c.Namespace(t), every: time.Hour}
 	raw, err := os.ReadFile("../../config/rbac/role.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +134,7 @@ func (r *rig) start() {
 		m = wrapped{m, r.wrap(m.GetClient())}
 	}
 	err = controller.Setup(m, controller.Options{
-		Render: render.Options{Image: "recloser:test"}, PollEvery: 200 * time.Millisecond, Dial: r.fleet.dial,
+		Render: render.Options{Image: "recloser:test"}, PollEvery: r.every, Dial: r.fleet.dial,
 		Named: fmt.Sprint(named.Add(1)),
 	})
 	if err != nil {
