@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -45,9 +46,10 @@ func (r *Gateways) apply(ctx context.Context, p *plan) error {
 		return nil // nothing could start
 	}
 	m := r.memory.of(client.ObjectKeyFromObject(g))
-	if applied, err := r.object(ctx, p, render.ConfigMap(p.gateway, p.doc), metadata(configMapKind)); err != nil {
-		return err
-	} else if applied && (m.doc == nil || render.YAML(m.doc) != render.YAML(p.doc)) {
+	if applied, err := r.object(ctx, p, render.ConfigMap(p.gateway, p.doc), metadata(configMapKind)); err != nil || !applied {
+		return err // no pod starts with the configuration of somebody else
+	}
+	if m.doc == nil || render.YAML(m.doc) != render.YAML(p.doc) {
 		m.doc, m.since = p.doc, time.Now()
 	}
 	objects := []struct{ desired, current client.Object }{
@@ -73,7 +75,7 @@ func (r *Gateways) apply(ctx context.Context, p *plan) error {
 }
 
 // object applies one object. It reports false for one that belongs to somebody else, which
-// is left alone and told. current is what to read the present one into; nil for a kind that
+// is left alone, and for one that the API server refuses; both are told. current is what to read the present one into; nil for a kind that
 // is not watched.
 func (r *Gateways) object(ctx context.Context, p *plan, desired, current client.Object) (bool, error) {
 	u, err := configuration(desired)
@@ -108,7 +110,13 @@ func (r *Gateways) object(ctx context.Context, p *plan, desired, current client.
 	} else if last.desired == string(text) && time.Since(last.at) < lookAgain {
 		return true, nil
 	}
-	if err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), fieldOwner, client.ForceOwnership); err != nil {
+	err = r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(u), fieldOwner, client.ForceOwnership)
+	switch {
+	case apierrors.IsInvalid(err), apierrors.IsForbidden(err), apierrors.IsBadRequest(err), apierrors.IsRequestEntityTooLargeError(err):
+		// To try again would not help; the next look does anyway.
+		p.blame(verdict.ReasonApplyFailed, "The API server refuses %s %q: %v.", u.GetKind(), u.GetName(), err)
+		return false, nil
+	case err != nil:
 		return false, fmt.Errorf("apply %s: %w", id, err)
 	}
 	m.applied[id] = applied{string(text), u.GetResourceVersion(), time.Now()}

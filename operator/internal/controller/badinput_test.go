@@ -6,6 +6,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -107,7 +109,7 @@ func TestBadInput(t *testing.T) {
 			test.mend(r)
 			r.config("tools", "both are in it", hasBackends("good", "bad"))
 			r.vmcp("tools", "all is well", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "True", "Accepted") })
-			restarts := test.reason == "CredentialNotFound" || test.name == "an authority that is none" // what they mount has changed
+			restarts := test.reason == "CredentialNotFound" || test.spec.TLS != nil // what they mount, or whom they trust, has changed
 			if now := get(r, &appsv1.Deployment{}, "vmcp-tools").Generation; now != generation && !restarts {
 				t.Errorf("the pods were replaced: generation %d, then %d", generation, now)
 			}
@@ -237,6 +239,49 @@ func TestSecretRotation(t *testing.T) {
 			t.Errorf("a secret is told:\n%s", text)
 		}
 	}
+}
+
+// A gateway reads authorities when it starts: another authority is other pods.
+func TestAuthorityRotation(t *testing.T) {
+	r := newRig(t)
+	r.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "ca"}, Data: map[string]string{"ca.crt": string(r.Config.CAData)}},
+		backend("one", nil, v1alpha1.MCPBackendSpec{TLS: &v1alpha1.BackendTLS{CAConfigMapRef: &v1alpha1.ConfigMapKeyRef{Name: "ca", Key: "ca.crt"}}}),
+		gateway("tools", v1alpha1.VirtualMCPServerSpec{}))
+	r.start()
+	annotation := func(d *appsv1.Deployment) string { return d.Spec.Template.Annotations[render.RestartAnnotation] }
+	before := annotation(await(r, &appsv1.Deployment{}, "vmcp-tools", "it is there", func(*appsv1.Deployment) bool { return true }))
+	update(r, &corev1.ConfigMap{}, "ca", func(m *corev1.ConfigMap) { m.Labels = map[string]string{"x": "y"} }) // which is no other authority
+	update(r, &corev1.ConfigMap{}, "ca", func(m *corev1.ConfigMap) { m.Data["ca.crt"] += "\n" + m.Data["ca.crt"] })
+	d := await(r, &appsv1.Deployment{}, "vmcp-tools", "the pods are others", func(d *appsv1.Deployment) bool { return annotation(d) != before })
+	if d.Generation != 2 {
+		t.Errorf("the pods were replaced %d times", d.Generation-1)
+	}
+}
+
+// What only the API server can judge is told, too, and the Deployment that there is stays.
+func TestApplyFailed(t *testing.T) {
+	r := newRig(t)
+	r.create(backend("one", nil, v1alpha1.MCPBackendSpec{}), gateway("tools", v1alpha1.VirtualMCPServerSpec{}))
+	r.start()
+	await(r, &corev1.Service{}, "vmcp-tools", "it is there", func(*corev1.Service) bool { return true })
+	update(r, &v1alpha1.VirtualMCPServer{}, "tools", func(g *v1alpha1.VirtualMCPServer) {
+		g.Spec.Resources = &corev1.ResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("2Gi")},
+			Limits:   corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")},
+		}
+	})
+	g := r.vmcp("tools", "it is told", func(s v1alpha1.VirtualMCPServerStatus) bool {
+		return is(s.Conditions, "Accepted", "False", "ApplyFailed")
+	})
+	if c := meta.FindStatusCondition(g.Status.Conditions, "Accepted"); !strings.Contains(c.Message, "must be less than or equal to memory limit") {
+		t.Errorf("the message is %q", c.Message)
+	}
+	r.event("tools", "Warning", "ApplyFailed", "Deployment")
+	if d := get(r, &appsv1.Deployment{}, "vmcp-tools"); d.Generation != 1 {
+		t.Errorf("the Deployment was changed, generation %d", d.Generation)
+	}
+	update(r, &v1alpha1.VirtualMCPServer{}, "tools", func(g *v1alpha1.VirtualMCPServer) { g.Spec.Resources = nil })
+	r.vmcp("tools", "all is well", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "True", "Accepted") })
 }
 
 // An image that does not start is told with the reason that Kubernetes has for it.

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -53,9 +55,41 @@ func (r *Gateways) plan(ctx context.Context, g *v1alpha1.VirtualMCPServer, backe
 		}
 	}
 	if p.doc != nil {
-		p.refs.Add(render.ReferencesOf(p.doc))
+		used := render.ReferencesOf(p.doc)
+		p.refs.Add(used)
+		if p.gateway.Authorities, err = r.authorities(ctx, g, used); err != nil {
+			return nil, err
+		}
 	}
 	return p, nil
+}
+
+// authorities is a text that changes with the authorities that a gateway trusts.
+func (r *Gateways) authorities(ctx context.Context, g *v1alpha1.VirtualMCPServer, used render.References) (string, error) {
+	if len(used.ConfigMaps) == 0 {
+		return "", nil
+	}
+	used.Secrets = nil
+	seen, err := r.resolver.versions(ctx, objects(g.Namespace, used, nil))
+	if err != nil {
+		return "", err
+	}
+	seen = fmt.Sprint(used.ConfigMaps, seen)
+	m := r.memory.of(client.ObjectKeyFromObject(g))
+	if m.authorities.seen == seen {
+		return m.authorities.sum, nil
+	}
+	held, problem, err := r.resolver.fetch(ctx, g.Namespace, used)
+	if err != nil || problem != nil {
+		return m.authorities.sum, err
+	}
+	hash := sha256.New()
+	for _, ref := range used.ConfigMaps {
+		text, _ := held.configMap(ref)
+		fmt.Fprintf(hash, "%s/%s %d %s", ref.Name, ref.Key, len(text), text)
+	}
+	m.authorities.seen, m.authorities.sum = seen, hex.EncodeToString(hash.Sum(nil)[:8])
+	return m.authorities.sum, nil
 }
 
 // settle has what is wanted say what of it is in effect, after a document was refused as

@@ -30,6 +30,8 @@ type remembered struct {
 	// for any more is gone with the next time.
 	judged, judgedBefore map[string]judgement
 
+	authorities struct{ seen, sum string } // of their contents
+
 	nudged map[string]time.Time // by address: when it was last told to read its configuration
 	strays map[string]time.Time // by address: since when it has other backends than it should
 }

@@ -21,17 +21,12 @@ func workload(ctx context.Context, c client.Reader, g *v1alpha1.VirtualMCPServer
 	if err := c.Get(ctx, types.NamespacedName{Namespace: g.Namespace, Name: render.ObjectName(g.Name)}, &d); err != nil {
 		return w, client.IgnoreNotFound(err)
 	}
-	w.Replicas = d.Status.Replicas
+	// One pod is enough: while there are more to come, or one is lost, the others serve.
+	w.Replicas, w.Available = d.Status.Replicas, d.Status.AvailableReplicas > 0
 	for _, condition := range d.Status.Conditions {
-		switch {
-		case condition.Type == appsv1.DeploymentAvailable:
-			w.Available = condition.Status == corev1.ConditionTrue
-		case condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue:
+		if condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue {
 			w.Trouble = &verdict.Problem{Reason: condition.Reason, Message: condition.Message}
 		}
-	}
-	if d.Spec.Replicas != nil && *d.Spec.Replicas == 0 {
-		w.Available = false // of no pods all are available
 	}
 	var pods corev1.PodList
 	if err := c.List(ctx, &pods, client.InNamespace(g.Namespace), client.MatchingLabels(render.Labels(g.Name))); err != nil {

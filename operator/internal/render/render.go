@@ -42,6 +42,9 @@ type Gateway struct {
 	// the funcs of those names.
 	Credentials map[string]Tree
 	Backends    map[string]Tree
+	// Authorities changes with what is in the ConfigMaps of authorities, which a gateway
+	// reads when it starts.
+	Authorities string
 	Options     Options
 }
 

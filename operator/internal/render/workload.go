@@ -47,7 +47,7 @@ func Deployment(g Gateway, doc Tree, refs References) *appsv1.Deployment {
 			Template: corev1.PodTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{
 					Labels:      Labels(g.Resource.Name),
-					Annotations: map[string]string{RestartAnnotation: restartFor(doc)},
+					Annotations: map[string]string{RestartAnnotation: restartFor(g, doc)},
 				},
 				Spec: podSpec(g, doc, refs),
 			},
@@ -173,14 +173,14 @@ func drainSeconds(doc Tree) int64 {
 
 // restartFor is the same for documents that a running gateway can go over between; see
 // config.Document.CanFollow.
-func restartFor(doc Tree) string {
+func restartFor(g Gateway, doc Tree) string {
 	part := func(section, key string) any {
 		s, _ := doc[section].(Tree)
 		return s[key]
 	}
 	text := YAML(Tree{
 		"listen": doc["listen"], "admin": part("admin", "listen"), "telemetry": doc["telemetry"], "sessions": doc["sessions"],
-		"max": part("limits", "sessions"), "log": part("log", "format"),
+		"max": part("limits", "sessions"), "log": part("log", "format"), "authorities": g.Authorities,
 	})
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:8])

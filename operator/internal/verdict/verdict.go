@@ -30,6 +30,7 @@ const (
 	ReasonCredentialNotFound    = "CredentialNotFound"
 	ReasonConfigurationRefused  = "ConfigurationRefused"
 	ReasonNameTaken             = "NameTaken"
+	ReasonApplyFailed           = "ApplyFailed"
 	ReasonServing               = "Serving"
 	ReasonRolloutFailing        = "RolloutFailing"
 	ReasonNoBackends            = "NoBackends"
