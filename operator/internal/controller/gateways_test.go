@@ -161,9 +161,12 @@ func TestSelection(t *testing.T) {
 // else is left alone and told.
 func TestDrift(t *testing.T) {
 	r := newRig(t)
+	label := map[string]string{"app": "x"}
+	foreign := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Name: "vmcp-third"}, Spec: appsv1.DeploymentSpec{Selector: &metav1.LabelSelector{MatchLabels: label},
+		Template: corev1.PodTemplateSpec{ObjectMeta: metav1.ObjectMeta{Labels: label}, Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "x", Image: "x"}}}}}}
 	r.create(backend("one", nil, v1alpha1.MCPBackendSpec{}), gateway("tools", v1alpha1.VirtualMCPServerSpec{Replicas: new(int32(2))}),
 		&corev1.Service{ObjectMeta: metav1.ObjectMeta{Name: "vmcp-other"}, Spec: corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}}},
-		gateway("other", v1alpha1.VirtualMCPServerSpec{}))
+		gateway("other", v1alpha1.VirtualMCPServerSpec{}), foreign, gateway("third", v1alpha1.VirtualMCPServerSpec{}))
 	r.start()
 	before := r.config("tools", "it is there", hasBackends("one"))
 	await(r, &policyv1.PodDisruptionBudget{}, "vmcp-tools", "it is there", func(*policyv1.PodDisruptionBudget) bool { return true })
@@ -189,6 +192,10 @@ func TestDrift(t *testing.T) {
 	r.vmcp("other", "the Service of somebody else is told", func(s v1alpha1.VirtualMCPServerStatus) bool {
 		return is(s.Conditions, "Accepted", "False", "NameTaken")
 	})
+	r.vmcp("third", "so is the Deployment of somebody else", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "False", "NameTaken") })
+	if d := get(r, &appsv1.Deployment{}, "vmcp-third"); d.Generation != 1 || len(d.OwnerReferences) > 0 {
+		t.Errorf("the Deployment of somebody else was changed: %v", d.ObjectMeta)
+	}
 	if s := get(r, &corev1.Service{}, "vmcp-other"); len(s.OwnerReferences) > 0 || len(s.Labels) > 0 {
 		t.Errorf("the Service of somebody else was changed: %v", s.ObjectMeta)
 	}
