@@ -32,8 +32,14 @@ type remembered struct {
 
 	authorities struct{ seen, sum string } // of their contents
 
-	nudged map[string]time.Time // by address: when it was last told to read its configuration
-	strays map[string]time.Time // by address: since when it has other backends than it should
+	pods map[string]podMemory // by address
+}
+
+// podMemory is what is known of a pod.
+type podMemory struct {
+	stray   time.Time // since when it has other backends than it should, zero when it has not
+	nudged  time.Time // when it was last told to read its configuration
+	refused string    // why it did not take it then
 }
 
 // again begins to plan: what was judged the last time can be taken over.
@@ -63,7 +69,7 @@ func (m *memory) of(key types.NamespacedName) *remembered {
 	}
 	g := m.gateways[key]
 	if g == nil {
-		g = &remembered{applied: map[string]applied{}, judged: map[string]judgement{}, nudged: map[string]time.Time{}, strays: map[string]time.Time{}}
+		g = &remembered{applied: map[string]applied{}, judged: map[string]judgement{}}
 		m.gateways[key] = g
 	}
 	return g

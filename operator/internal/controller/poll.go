@@ -136,41 +136,40 @@ func (p *poller) ask(ctx context.Context, e endpoint, token auth.Secret) *status
 }
 
 // nudge has pods read their configuration again that should have by now. What they find
-// wrong with it becomes a part of the answer.
+// wrong with it is a part of the answer until they take it.
 func (p *poller) nudge(ctx context.Context, pods []endpoint, replicas []verdict.Replica, m *remembered) {
 	if m.doc == nil {
 		return
 	}
 	now := time.Now()
-	strays := map[string]time.Time{}
+	known := m.pods
+	m.pods = map[string]podMemory{} // without those that are no more
 	for i, e := range pods {
-		if replicas[i].Status == nil {
-			continue
-		}
-		due := !m.since.IsZero() && now.Sub(m.since) > lateFor && m.nudged[e.address].Before(m.since)
-		if strayed(m.doc, replicas[i].Status) {
-			since, known := m.strays[e.address]
-			if !known {
-				since = now
+		is := known[e.address]
+		if s := replicas[i].Status; s != nil {
+			switch {
+			case !strayed(m.doc, s):
+				is.stray = time.Time{}
+			case is.stray.IsZero():
+				is.stray = now
 			}
-			strays[e.address] = since
-			due = due || now.Sub(since) > strayFor && now.Sub(m.nudged[e.address]) > strayFor
+			late := !m.since.IsZero() && now.Sub(m.since) > lateFor && !is.nudged.After(m.since)
+			again := now.Sub(is.nudged) > strayFor && (is.refused != "" || !is.stray.IsZero() && now.Sub(is.stray) > strayFor)
+			if late || again {
+				is.nudged, is.refused = now, p.reload(ctx, e, m.adminToken)
+			}
+			replicas[i].Refused = is.refused
 		}
-		if !due {
-			continue
-		}
-		m.nudged[e.address] = now
-		ctx, cancel := context.WithTimeout(ctx, askFor)
-		_, err := p.client(e, m.adminToken).Reload(ctx)
-		cancel()
-		replicas[i].Refused = refusal(err)
+		m.pods[e.address] = is
 	}
-	m.strays = strays
-	for address := range m.nudged {
-		if !slices.ContainsFunc(pods, func(e endpoint) bool { return e.address == address }) {
-			delete(m.nudged, address)
-		}
-	}
+}
+
+// reload has a pod read its configuration. It returns why the pod refuses it.
+func (p *poller) reload(ctx context.Context, e endpoint, token auth.Secret) string {
+	ctx, cancel := context.WithTimeout(ctx, askFor)
+	defer cancel()
+	_, err := p.client(e, token).Reload(ctx)
+	return refusal(err)
 }
 
 // strayed reports whether a pod has other backends than the document.
