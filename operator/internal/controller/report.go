@@ -25,10 +25,10 @@ func (r *Gateways) report(ctx context.Context, g *v1alpha1.VirtualMCPServer, now
 	}
 	changed := g.DeepCopy()
 	changed.Status = now
+	measure(changed)
 	if err := r.Client.Status().Update(ctx, changed); err != nil {
 		return err
 	}
-	measure(changed)
 	tell(r.Events, g, before.Conditions, now.Conditions)
 	for _, b := range now.Backends {
 		i := slices.IndexFunc(before.Backends, func(o v1alpha1.BackendStatus) bool { return o.Name == b.Name })
