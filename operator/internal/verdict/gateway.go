@@ -134,9 +134,9 @@ func ready(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 	trouble := f.Workload.Trouble
 	switch {
 	case f.Workload.Available && s.Tools > 0 && trouble != nil:
-		return condition(kind, true, ReasonRolloutFailing, "Of %s %s served, but a new pod does not start: %s: %s", count(s.BackendCount, "backend"), are(s.Tools, "tool"), trouble.Reason, trouble.Message)
+		return condition(kind, true, ReasonRolloutFailing, "%s served, from %s, but a new pod does not start: %s: %s", are(s.Tools, "tool"), count(s.BackendCount, "backend"), trouble.Reason, trouble.Message)
 	case f.Workload.Available && s.Tools > 0:
-		return condition(kind, true, ReasonServing, "Of %s %s served.", count(s.BackendCount, "backend"), are(s.Tools, "tool"))
+		return condition(kind, true, ReasonServing, "%s served, from %s.", are(s.Tools, "tool"), count(s.BackendCount, "backend"))
 	case !f.Configured && len(f.Problems) > 0:
 		return condition(kind, false, f.Problems[0].Reason, "There is no configuration to start with: %s", f.Problems[0].Message)
 	case len(f.Wanted) == 0:
@@ -152,7 +152,7 @@ func ready(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 func degraded(f *Facts, s *v1alpha1.VirtualMCPServerStatus) metav1.Condition {
 	const kind = v1alpha1.ConditionDegraded
 	if s.BackendCount == s.ReadyBackends {
-		return condition(kind, false, ReasonAllBackendsReady, "Nothing is wrong with %s.", count(s.BackendCount, "backend"))
+		return condition(kind, false, ReasonAllBackendsReady, "%s ready.", are(s.BackendCount, "backend"))
 	}
 	if answered, _ := answers(f.Replicas); !answered && !slices.ContainsFunc(s.Backends, func(b v1alpha1.BackendStatus) bool {
 		return b.Status != v1alpha1.BackendUnknown
