@@ -4,13 +4,15 @@
 //
 //	go run ./test/mutants            all patches
 //	go run ./test/mutants NAME...    those whose file name contains a NAME
+//	go run ./test/mutants -patches DIR
 //
 // A patch is what git diff prints, below a header of comment lines:
 //
 //	# why: a late 401 renews again instead of taking the newer credential
 //	# test: ./guard/ -run TestLateRefusal
 //
-// The test line holds the arguments of go test. It may be repeated: the first
+// The test line holds the arguments of go test, behind -C and a folder where the test
+// is in a nested module. It may be repeated: the first
 // that fails is enough. Every test line is first run without any patch and must
 // pass, and it must run at least one test.
 //
@@ -19,6 +21,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
@@ -38,9 +41,10 @@ func main() {
 	defer stop()
 	workers := flag.Int("workers", 2, "mutants tried at the same time")
 	limit := flag.Duration("limit", 2*time.Minute, "longest run of one test line; a mutant that hangs is caught, too")
+	patches := flag.String("patches", "testdata/mutants", "folder of the patches")
 	verbose := flag.Bool("v", false, "print what each failing test printed")
 	flag.Parse()
-	r := runner{root: ".", limit: *limit, verbose: *verbose, out: os.Stdout}
+	r := runner{root: ".", patches: *patches, limit: *limit, verbose: *verbose, out: os.Stdout}
 	ok, err := r.run(ctx, *workers, flag.Args())
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -53,6 +57,7 @@ func main() {
 
 type runner struct {
 	root    string
+	patches string        // folder of them, from root; empty: testdata/mutants
 	limit   time.Duration // of one run of go test
 	verbose bool
 	out     io.Writer
@@ -61,7 +66,7 @@ type runner struct {
 // run tries the patches whose names contain one of the given words and prints
 // the table. ok is false when one of them was not caught.
 func (r *runner) run(ctx context.Context, workers int, words []string) (ok bool, err error) {
-	patches, err := readPatches(filepath.Join(r.root, "testdata", "mutants"), words)
+	patches, err := readPatches(filepath.Join(r.root, cmp.Or(r.patches, "testdata/mutants")), words)
 	if err != nil {
 		return false, err
 	}

@@ -87,11 +87,16 @@ func (t *tree) restore() error {
 	})
 }
 
-// goTest runs go test with the arguments of one test line.
+// goTest runs go test with the arguments of one test line. One that begins with -C and a
+// folder is about the module there.
 func (t *tree) goTest(ctx context.Context, line string, limit time.Duration, more ...string) (string, error) {
 	args := append([]string{"test", "-vet=off", "-timeout", limit.String()}, more...)
-	cmd := exec.CommandContext(ctx, "go", append(args, strings.Fields(line)...)...)
-	cmd.Dir = t.dir
+	own, dir := strings.Fields(line), t.dir
+	if len(own) > 1 && own[0] == "-C" {
+		own, dir = own[2:], filepath.Join(dir, own[1])
+	}
+	cmd := exec.CommandContext(ctx, "go", append(args, own...)...)
+	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
