@@ -161,7 +161,7 @@ func standIn(b *v1alpha1.MCPBackend) map[string]render.Tree {
 // held is what the objects of references have in them.
 type held map[reference]map[string][]byte
 
-// of makes the funcs that look a key up.
+// lookup finds keys in what was fetched.
 type lookup struct {
 	namespace string
 	held      held
