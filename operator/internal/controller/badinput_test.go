@@ -205,6 +205,8 @@ func TestTokensOfCallers(t *testing.T) {
 		return is(s.Conditions, "Accepted", "False", "SecretKeyNotFound")
 	})
 	r.config("tools", "the former token stays, and nobody else is let in", onlyAlice)
+	r.create(backend("two", nil, v1alpha1.MCPBackendSpec{}))
+	r.config("tools", "a backend comes in all the same", func(doc render.Tree) bool { return onlyAlice(doc) && hasBackends("one", "two")(doc) })
 	update(r, &corev1.Secret{}, "callers", func(s *corev1.Secret) { s.StringData = map[string]string{"c": "ccc", "b": "bbb"} })
 	r.vmcp("tools", "all is well", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "True", "Accepted") })
 }

@@ -50,8 +50,11 @@ func (r *Gateways) plan(ctx context.Context, g *v1alpha1.VirtualMCPServer, backe
 	if text := render.YAML(p.doc); before == nil || text != render.YAML(before) {
 		if err := render.Check(p.doc, nil); err != nil {
 			p.blame(verdict.ReasonConfigurationRefused, "The gateway would refuse the spec: %v.", err)
-			p.doc = before
-			r.settle(p)
+			// Each backend was judged before: it is the gateway's own sections that are wrong.
+			if p.doc = render.WithBackendsOf(before, p.doc); p.doc != nil && render.Check(p.doc, nil) != nil {
+				p.doc = before
+			}
+			p.settle()
 		}
 	}
 	if p.doc != nil {
@@ -94,7 +97,7 @@ func (r *Gateways) authorities(ctx context.Context, g *v1alpha1.VirtualMCPServer
 
 // settle has what is wanted say what of it is in effect, after a document was refused as
 // a whole.
-func (r *Gateways) settle(p *plan) {
+func (p *plan) settle() {
 	entries := render.Entries(p.doc, "mcpServers")
 	for i := range p.wanted {
 		p.wanted[i].InEffect = entries[p.wanted[i].Name] != nil

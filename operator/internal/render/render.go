@@ -79,13 +79,32 @@ func Document(g Gateway) Tree {
 func known(doc Tree, backends map[string]Tree) {
 	catalog, _ := doc["catalog"].(Tree)
 	names, _ := catalog["priority"].([]any)
-	names = slices.DeleteFunc(names, func(n any) bool {
+	names = slices.DeleteFunc(slices.Clone(names), func(n any) bool {
 		name, _ := n.(string)
 		return backends[name] == nil
 	})
 	if delete(catalog, "priority"); len(names) > 0 {
 		catalog["priority"] = names
 	}
+}
+
+// WithBackendsOf makes a document with the backends of one and everything else of another,
+// nil when there is no other.
+func WithBackendsOf(former, doc Tree) Tree {
+	if former == nil {
+		return nil
+	}
+	out := maps.Clone(former)
+	for _, key := range []string{"mcpServers", "credentials"} {
+		if delete(out, key); doc[key] != nil {
+			out[key] = doc[key]
+		}
+	}
+	if c, ok := out["catalog"].(Tree); ok {
+		out["catalog"] = maps.Clone(c)
+	}
+	known(out, Entries(out, "mcpServers"))
+	return out
 }
 
 // trees keeps the names of a map and forgets the type of what it holds.

@@ -208,3 +208,31 @@ func TestCheckReadsSecrets(t *testing.T) {
 		}
 	}
 }
+
+// Backends go on coming and going while the rest of a spec is refused, and the document that
+// is kept stays what it was.
+func TestWithBackendsOf(t *testing.T) {
+	g := load(t, "testdata/everything.yaml")
+	former := render.Document(g)
+	before := render.YAML(former)
+	delete(g.Backends, "tickets")
+	g.Backends["new"] = render.Tree{"url": "https://new.example.com"}
+	g.Resource.Spec.Health.Interval = "1ms"
+	got := render.WithBackendsOf(former, render.Document(g))
+	if err := render.Check(got, nil); err != nil {
+		t.Error(err)
+	}
+	entries := render.Entries(got, "mcpServers")
+	if health, _ := got["health"].(render.Tree); health["interval"] != "10s" || entries["new"] == nil || entries["tickets"] != nil {
+		t.Errorf("the document is\n%s", render.YAML(got))
+	}
+	if catalog, _ := got["catalog"].(render.Tree); len(catalog["priority"].([]any)) != 1 {
+		t.Errorf("the priority is %v", catalog["priority"])
+	}
+	if render.YAML(former) != before {
+		t.Errorf("the former document was changed:\n%s", render.YAML(former))
+	}
+	if render.WithBackendsOf(nil, got) != nil {
+		t.Error("there is a document where there was none")
+	}
+}
