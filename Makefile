@@ -21,7 +21,7 @@ build: ## compile and vet everything
 	go vet ./...
 
 test: ## every suite, one after the other; the last lines are go test's
-	@test/suites build lint floors quick model mutants fuzz demo npm console conformance race leaks
+	@test/suites build lint floors quick model mutants fuzz demo npm console conformance operator cluster race leaks
 
 lint: ## golangci-lint with .golangci.yml, built on first use
 	@test/lint $(GOLANGCI_LINT)
