@@ -192,7 +192,9 @@ func TestDrift(t *testing.T) {
 	r.vmcp("other", "the Service of somebody else is told", func(s v1alpha1.VirtualMCPServerStatus) bool {
 		return is(s.Conditions, "Accepted", "False", "NameTaken")
 	})
-	r.vmcp("third", "so is the Deployment of somebody else", func(s v1alpha1.VirtualMCPServerStatus) bool { return is(s.Conditions, "Accepted", "False", "NameTaken") })
+	r.vmcp("third", "so is the Deployment of somebody else", func(s v1alpha1.VirtualMCPServerStatus) bool {
+		return is(s.Conditions, "Accepted", "False", "NameTaken")
+	})
 	if d := get(r, &appsv1.Deployment{}, "vmcp-third"); d.Generation != 1 || len(d.OwnerReferences) > 0 {
 		t.Errorf("the Deployment of somebody else was changed: %v", d.ObjectMeta)
 	}
