@@ -11,6 +11,8 @@ import (
 // another start.
 func (d *Document) CanFollow(before *Document) error {
 	var problems Problems
+	now, was := d.Sessions, before.Sessions
+	now.Max, was.Max = 0, 0 // that is limits.sessions
 	for _, s := range []struct {
 		key      string
 		now, was any
@@ -18,7 +20,8 @@ func (d *Document) CanFollow(before *Document) error {
 		{"listen", d.Listen, before.Listen},
 		{"admin.listen", d.Admin.Listen, before.Admin.Listen},
 		{"telemetry", d.Telemetry, before.Telemetry},
-		{"sessions", d.Sessions, before.Sessions},
+		{"sessions", now, was},
+		{"limits.sessions", d.Limits.Sessions, before.Limits.Sessions},
 		{"log.format", d.Log.Format, before.Log.Format},
 	} {
 		if !reflect.DeepEqual(s.now, s.was) {

@@ -33,7 +33,7 @@ func TestWhatARunningGatewayCannotChange(t *testing.T) {
 		{`{mcpServers: {a: {url: "http://127.0.0.1:1/mcp"}}, catalog: {conflicts: auto}, health: {interval: 5s}, limits: {requestBytes: 1MiB}, log: {level: debug}, drainTimeout: 1s, allowedHosts: [x.example]}`, nil},
 		{`{listen: "127.0.0.1:1", mcpServers: {}}`, []string{"listen"}},
 		{`{admin: {listen: "127.0.0.1:1"}, mcpServers: {}}`, []string{"admin.listen"}},
-		{`{telemetry: {serviceName: x}, sessions: {ttl: 5m}, log: {format: json}, limits: {sessions: 5}, mcpServers: {}}`, []string{"telemetry", "sessions", "log.format"}},
+		{`{telemetry: {serviceName: x}, sessions: {ttl: 5m}, log: {format: json}, limits: {sessions: 5}, mcpServers: {}}`, []string{"telemetry", "sessions", "limits.sessions", "log.format"}},
 	} {
 		err := read(t, test.text, nil).CanFollow(before)
 		var got []string
