@@ -280,6 +280,7 @@ func (p *proof) rotate(pods []corev1.Pod) {
 func (p *proof) hang() {
 	p.t.Helper()
 	p.control("echo", "/hang")
+	p.Kubectl(p.t, "wait", "-n", p.ns, "--for=jsonpath={.status.phase}=Degraded", "--timeout=60s", "vmcp/tools")
 	p.await("the hung backend is unavailable", func(s *v1alpha1.VirtualMCPServerStatus) bool {
 		b := backend(s, "echo")
 		return s.Phase == v1alpha1.PhaseDegraded && b.Status == v1alpha1.BackendUnavailable && b.Reason == "timeout"
