@@ -138,6 +138,11 @@ func FuzzStream(f *testing.F) {
 		} {
 			want, wantErr := io.ReadAll(NewStreamRewriter(bytes.NewReader(in), o))
 			got, err := io.ReadAll(NewStreamRewriter(&chunked{in, rand.New(rand.NewPCG(seed, 0))}, o))
+			if wantErr != nil {
+				// Of a CR LF that a chunk parts, the LF goes on with what follows it: never, where
+				// that is cut off.
+				got, want = bytes.TrimSuffix(got, []byte("\n")), bytes.TrimSuffix(want, []byte("\n"))
+			}
 			if !bytes.Equal(got, want) || (err == nil) != (wantErr == nil) {
 				t.Fatalf("in chunks %q, %v\nat once   %q, %v", got, err, want, wantErr)
 			}
