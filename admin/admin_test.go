@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"context"
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -77,5 +79,48 @@ func TestRoutes(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/readyz", nil))
 	if w.Code != 200 {
 		t.Fatalf("ready: %d", w.Code)
+	}
+}
+
+// A page of somebody else cannot have a browser do anything here.
+func TestForgedRequestsAreRefused(t *testing.T) {
+	check, err := caller.NewGuard(caller.GuardOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := 0
+	h := New(Options{
+		Act:     func(context.Context, string, Action, string) (Done, error) { done++; return Done{}, nil },
+		Reload:  func(context.Context, string) (Done, error) { done++; return Done{}, nil },
+		Call:    func(context.Context, string, json.RawMessage) (Called, error) { done++; return Called{}, nil },
+		Metrics: http.NotFoundHandler(), Journal: journal.New(), Access: func() Access { return Access{Check: check} },
+	})
+	for _, tc := range []struct {
+		name, origin, contentType string
+		code                      int
+	}{
+		{"a page of another site", "https://evil.example", "application/json", http.StatusForbidden},
+		{"a form of another site", "https://evil.example", "application/x-www-form-urlencoded", http.StatusForbidden},
+		{"a form without an origin", "", "text/plain", http.StatusUnsupportedMediaType},
+		{"no page at all", "", "application/json", http.StatusOK},
+		{"the console", "http://127.0.0.1:8485", "application/json", http.StatusOK},
+	} {
+		for _, path := range []string{"/api/v1/reload", "/api/v1/backends/a/pause", "/api/v1/tools/call"} {
+			before := done
+			r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(`{"name": "a_b"}`))
+			r.Host = "127.0.0.1:8485"
+			r.Header.Set("Content-Type", tc.contentType)
+			if tc.origin != "" {
+				r.Header.Set("Origin", tc.origin)
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if w.Code != tc.code {
+				t.Errorf("%s: %s: %d %s, want %d", tc.name, path, w.Code, w.Body, tc.code)
+			}
+			if acted := done > before; acted != (tc.code == http.StatusOK) {
+				t.Errorf("%s: %s: acted %v", tc.name, path, acted)
+			}
+		}
 	}
 }
