@@ -2,6 +2,7 @@ package catalog_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -32,13 +33,13 @@ func TestReplaceKeepsWhatIsTheSame(t *testing.T) {
 		c := serve(t, catalog.Options{}, a, b)
 		synctest.Wait()
 		lists := a.count()
-		told := 0
-		defer c.Subscribe(func(catalog.Change) { told++ })()
+		var told atomic.Int32
+		defer c.Subscribe(func(catalog.Change) { told.Add(1) })()
 
 		c.Replace(catalog.Options{}, named("d a", d, a)) // another order, one gone, one new
 		synctest.Wait()
 		wantTools(t, c, "a_x a", "d_z d")
-		if told == 0 {
+		if told.Load() == 0 {
 			t.Error("nobody was told")
 		}
 		if a.count() != lists {
