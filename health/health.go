@@ -70,6 +70,7 @@ type Verdict struct {
 // Monitor probes backends. Its methods are safe for concurrent use.
 type Monitor struct {
 	after func(name string, before, now Verdict)
+	began time.Time
 
 	mu       sync.Mutex
 	o        Options
@@ -92,7 +93,7 @@ type watch struct {
 // New returns a monitor of the given backends. after, when not nil, is told of
 // the end of every probe.
 func New(o Options, backends []Backend, after func(name string, before, now Verdict)) *Monitor {
-	m := &Monitor{after: after}
+	m := &Monitor{after: after, began: time.Now()}
 	m.Replace(o, backends)
 	return m
 }
@@ -248,7 +249,7 @@ func (m *Monitor) probe(ctx context.Context, w *watch) {
 	now := time.Now()
 	w.mu.Lock()
 	before := w.v
-	v := Verdict{Asked: true, Err: err, At: now, Took: now.Sub(began), Next: now.Add(vary(o.Interval))}
+	v := Verdict{Asked: true, Err: err, At: now, Took: now.Sub(began), Next: m.slot(now.Add(vary(o.Interval)))}
 	if err != nil {
 		v.Failures = before.Failures + 1
 	}
@@ -257,6 +258,15 @@ func (m *Monitor) probe(ctx context.Context, w *watch) {
 	if m.after != nil {
 		m.after(w.Name, before, v)
 	}
+}
+
+// slots is how long before a probe others may be due, to be made together with it:
+// waking up for each costs more than the probe itself.
+const slots = 250 * time.Millisecond
+
+// slot returns the last common time before next.
+func (m *Monitor) slot(next time.Time) time.Time {
+	return next.Add(-(next.Sub(m.began) % slots))
 }
 
 // vary spreads a wait by a tenth to both sides.

@@ -57,7 +57,7 @@ func (s *Server) called(ctx context.Context, c backend.CallInfo, r backend.CallR
 			s.monitor.Kick(c.Backend) // to know at once whether it is the backend or the call
 		}
 		s.look(c.Backend)
-	} else if !b.condition.well.Load() {
+	} else if !b.condition.well.Load() || r.Took > status.SlowAfter {
 		s.look(c.Backend)
 	}
 }

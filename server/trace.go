@@ -100,6 +100,9 @@ func (s *Server) probed(name string, before, now health.Verdict) {
 	}
 	if b := s.live.Load().byName[name]; b != nil {
 		b.record.Answered(now.At, false, !unsound(now.Err))
+		if now.Err == nil && before.Err == nil && b.condition.well.Load() {
+			return // nothing is new
+		}
 	}
 	s.look(name)
 }
