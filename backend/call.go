@@ -291,10 +291,10 @@ func (cl *call) finish(err *Error) {
 		cl.freeID()
 	}
 	f := cl.c.conn.facts
-	if cl.info.Class < guard.Stream {
-		f.inFlight.Add(-1)
-	}
 	f.called(cl.info.Class, cl.refusals, cl.began, err)
+	if cl.info.Class < guard.Stream {
+		f.inFlight.Add(-1) // from here on its end is known to all
+	}
 	if t := cl.c.o.Trace; t.CallEnd != nil {
 		r := CallResult{Guard: *cl.result, Start: cl.began, Took: time.Since(cl.began), Err: cl.rpc, Sends: cl.sends}
 		if cl.credential != nil {

@@ -128,6 +128,7 @@ func (f *facts) at(n int64) time.Time {
 
 // read fills in what the counters know.
 func (f *facts) read(into *Facts) {
+	into.InFlight = int(f.inFlight.Load()) // first: what is not in flight has been noted below
 	into.Challenge = f.challenge.Load()
 	into.LastAnswer, into.Accepted, into.Answered = f.at(f.lastAnswer.Load()), f.at(f.accepted.Load()), f.at(f.answered.Load())
 	if last := f.failure.Load(); last != nil {
@@ -135,7 +136,6 @@ func (f *facts) read(into *Facts) {
 	}
 	into.Counters = Counters{Calls: f.calls.Load(), SavedByRenewal: f.saved.Load(),
 		Exhausted: f.exhausted.Load(), Refused: f.refused.Load(), Sends: f.sends.Load()}
-	into.InFlight = int(f.inFlight.Load())
 	into.Latency = f.latency.read(time.Since(f.start))
 }
 

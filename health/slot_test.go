@@ -19,7 +19,10 @@ func TestProbesAreMadeTogether(t *testing.T) {
 		began := time.Now()
 		for i := range 500 {
 			name := fmt.Sprint(i)
-			backends = append(backends, Backend{Name: name, Probe: func(context.Context) error {
+			backends = append(backends, Backend{Name: name, Probe: func(ctx context.Context) error {
+				if ctx.Err() != nil {
+					return ctx.Err() // of the end of the test
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				now := time.Now()

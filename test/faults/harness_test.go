@@ -347,17 +347,32 @@ func wantCount(t *testing.T, what string, got, want int) {
 	}
 }
 
+// wantStatus wants the status that calls have led to. A client may have its answer a
+// moment before the gateway has noted the call; until then the call is in flight.
 func wantStatus(t *testing.T, g *gateway, statusWant, reason string) {
 	t.Helper()
-	for _, b := range g.Status().Backends {
-		if b.Name == "b" {
-			if string(b.Status) != statusWant || string(b.Reason) != reason {
-				t.Errorf("status %s / %s, want %s / %s: %s", b.Status, b.Reason, statusWant, reason, b.Message)
-			}
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		b := find(t, g)
+		if string(b.Status) == statusWant && string(b.Reason) == reason {
+			return
+		}
+		if b.InFlight == 0 || time.Now().After(end) {
+			t.Errorf("status %s / %s, want %s / %s: %s", b.Status, b.Reason, statusWant, reason, b.Message)
 			return
 		}
 	}
-	t.Error("backend b has no status")
+}
+
+// find returns the status of the backend b.
+func find(t *testing.T, g *gateway) status.Backend {
+	t.Helper()
+	for _, b := range g.Status().Backends {
+		if b.Name == "b" {
+			return b
+		}
+	}
+	t.Fatal("backend b has no status")
+	return status.Backend{}
 }
 
 // breaker is that of the backend b.
