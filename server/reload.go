@@ -193,7 +193,7 @@ func (s *Server) watchFile(ctx context.Context) {
 			}
 		})
 		if ctx.Err() == nil {
-			s.log.Warn("the configuration is not watched for now", "file", s.o.Watch, "error", err)
+			s.log.Warn("the configuration cannot be watched, this is tried again", "file", s.o.Watch, "error", err)
 			select {
 			case <-time.After(rewatch):
 			case <-ctx.Done():

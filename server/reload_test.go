@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -365,4 +366,25 @@ func waitFor(release <-chan struct{}) backendtest.ToolFunc {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+func TestTheLevelOfTheLogFollowsAReload(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		level := &slog.LevelVar{}
+		d := &draft{}
+		d.write("{log: {level: info}, mcpServers: {}}")
+		r := start(t, d.text, nil, nil, func(o *server.Options) { o.Load, o.Level = d.load, level })
+		d.write("{log: {level: error}, mcpServers: {}}")
+		r.reload()
+		if got := level.Level(); got != slog.LevelError {
+			t.Errorf("the level is %s", got)
+		}
+		d.write("{log: {level: debug}, listen: \"127.0.0.1:9\", mcpServers: {}}") // refused
+		if _, err := r.Reload(t.Context()); err == nil {
+			t.Error("another listener was taken up")
+		}
+		if got := level.Level(); got != slog.LevelError {
+			t.Errorf("a refused configuration made the level %s", got)
+		}
+	})
 }

@@ -57,3 +57,18 @@ func TestServeDrainsOnSignals(t *testing.T) {
 		})
 	}
 }
+
+// A hangup reloads also where the file is as it was, so that nothing but the signal can
+// have done it.
+func TestServeReloadsAtHangup(t *testing.T) {
+	srv := backendtest.NewServer(t)
+	p := serve(t, fmt.Sprintf(`{"listen": "127.0.0.1:0", "admin": {"listen": "127.0.0.1:0"}, "mcpServers": {"b": {"url": %q}}}`, srv.URL))
+	if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	p.await("configuration taken up")
+	code, _, log := p.stop(syscall.SIGTERM)
+	if n := strings.Count(log, "configuration taken up"); code != 0 || n != 1 || !strings.Contains(log, "1 as before") {
+		t.Errorf("exit code %d, %d reloads", code, n)
+	}
+}
