@@ -1,6 +1,7 @@
 // Command mutants proves that the tests notice: each testdata/mutants/*.patch is
-// a plausible wrong turn in the code, and with each applied to a copy of the tree
-// a test must fail. It is run from the root of the repository:
+// a plausible wrong turn in the code, and with each applied a test must fail. The
+// files of the working tree stay as they are: only compilers see the change. It is run
+// from the root of the repository:
 //
 //	go run ./test/mutants            all patches
 //	go run ./test/mutants NAME...    those whose file name contains a NAME
@@ -11,8 +12,8 @@
 //	# why: a late 401 renews again instead of taking the newer credential
 //	# test: ./guard/ -run TestLateRefusal
 //
-// The test line holds the arguments of go test, behind -C and a folder where the test
-// is in a nested module. It may be repeated: the first
+// The test line holds a package and flags as go test takes them, behind -C and a
+// folder where the test is in a nested module. It may be repeated: the first
 // that fails is enough. Every test line is first run without any patch and must
 // pass, and it must run at least one test.
 //
@@ -23,9 +24,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -70,64 +73,45 @@ func (r *runner) run(ctx context.Context, workers int, words []string) (ok bool,
 	if err != nil {
 		return false, err
 	}
-	// One copy per worker, cleaned between its mutants. Go's cache knows a
-	// package by its folder, so the copies lie where they lay the last time.
-	work, err := filepath.Abs(filepath.Join(r.root, ".tools", "mutants"))
-	if err != nil {
-		return false, err
-	}
-	unlock, err := lock(work)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
-	trees := make([]*tree, max(1, min(workers, len(patches))))
-	for i := range trees {
-		if trees[i], err = copyTree(ctx, r.root, filepath.Join(work, fmt.Sprint("tree", i))); err != nil {
-			return false, err
-		}
-	}
 	began := time.Now()
-	if err := r.baseline(ctx, trees, patches); err != nil {
+	if err := r.baseline(ctx, workers, patches); err != nil {
 		return false, err
 	}
 	results := make([]result, len(patches))
-	each(trees, len(patches), func(t *tree, i int) {
-		results[i] = r.try(ctx, t, patches[i])
-	})
+	each(workers, len(patches), func(i int) { results[i] = r.try(ctx, patches[i]) })
 	return r.report(results, time.Since(began)), ctx.Err()
 }
 
 // baseline runs every test line without a patch.
-func (r *runner) baseline(ctx context.Context, trees []*tree, patches []patch) error {
-	var lines []string
+func (r *runner) baseline(ctx context.Context, workers int, patches []patch) error {
+	t, err := newTree(r.root)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = t.close() }()
+	lines := make(map[binary][]testLine)
 	for _, p := range patches {
-		for _, line := range p.tests {
-			if !slices.Contains(lines, line) {
-				lines = append(lines, line)
+		for _, l := range p.tests {
+			same := func(o testLine) bool { return slices.Equal(o.flags, l.flags) }
+			if !slices.ContainsFunc(lines[l.binary], same) {
+				lines[l.binary] = append(lines[l.binary], l)
 			}
 		}
 	}
-	errs := make([]error, len(lines))
-	each(trees, len(lines), func(t *tree, i int) {
-		errs[i] = t.baseline(ctx, lines[i], r.limit)
-	})
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	binaries := slices.Collect(maps.Keys(lines))
+	errs := make([]error, len(binaries))
+	each(workers, len(binaries), func(i int) { errs[i] = t.baseline(ctx, lines[binaries[i]], r.limit) })
+	return errors.Join(errs...)
 }
 
-// each calls f for 0 to n-1, in parallel, no two at a time with the same tree.
-func each(trees []*tree, n int, f func(t *tree, i int)) {
+// each calls f for 0 to n-1, as many at a time as there are workers.
+func each(workers, n int, f func(i int)) {
 	work := make(chan int)
 	var wg sync.WaitGroup
-	for _, t := range trees {
+	for range max(1, workers) {
 		wg.Go(func() {
 			for i := range work {
-				f(t, i)
+				f(i)
 			}
 		})
 	}
@@ -152,29 +136,31 @@ const (
 type result struct {
 	patch
 	verdict verdict
-	by      string // the test line that failed, or was the last to pass
+	by      testLine // that failed, or was the last to pass
 	output  string
 	took    time.Duration
 }
 
-// try applies one patch to the tree, runs its tests and cleans up.
-func (r *runner) try(ctx context.Context, t *tree, p patch) result {
+// try applies one patch and runs its tests.
+func (r *runner) try(ctx context.Context, p patch) (res result) {
 	began := time.Now()
-	res := result{patch: p, verdict: survived}
+	defer func() { res.took = time.Since(began) }()
+	res = result{patch: p, verdict: failed}
+	t, err := newTree(r.root)
+	if err != nil {
+		res.output = err.Error()
+		return res
+	}
+	defer func() { _ = t.close() }()
 	if out, err := t.apply(ctx, p.path); err != nil {
-		res.verdict, res.output = stale, out
-	} else {
-		for _, line := range p.tests {
-			res.by = line
-			if res.verdict, res.output = t.test(ctx, line, r.limit); res.verdict != survived {
-				break
-			}
+		res.verdict, res.output = stale, out+"\n"+err.Error()
+		return res
+	}
+	for _, res.by = range p.tests {
+		if res.verdict, res.output = t.test(ctx, res.by, r.limit); res.verdict != survived {
+			break
 		}
 	}
-	if err := t.restore(); err != nil {
-		res.verdict, res.output = failed, err.Error()
-	}
-	res.took = time.Since(began)
 	return res
 }
 

@@ -16,7 +16,12 @@ var module = map[string]string{
 	"go.mod":           "module example.com/m\n\ngo 1.26\n",
 	"m/m.go":           "package m\n\n// Twice doubles.\nfunc Twice(n int) int { return n + n }\n",
 	"m/m_test.go":      "package m\n\nimport \"testing\"\n\nfunc TestTwice(t *testing.T) {\n\tif Twice(3) != 6 {\n\t\tt.Fatal(\"not twice\")\n\t}\n}\n\nfunc TestNothing(t *testing.T) {}\n",
+	"m/more.go":        "package m\n\nfunc init() { ready = true }\n",
+	"m/ready.go":       "package m\n\nvar ready bool\n",
+	"m/more_test.go":   "package m\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestReady(t *testing.T) {\n\tif !ready {\n\t\tt.Fatal(\"not ready\")\n\t}\n\tif _, err := os.Stat(\"testdata/input\"); err != nil {\n\t\tt.Skip(\"runs elsewhere\")\n\t}\n}\n",
 	"m/testdata/input": "kept\n",
+	"n/go.mod":         "module example.com/n\n\ngo 1.26\n\nrequire example.com/m v0.0.0\n\nreplace example.com/m => ../\n",
+	"n/n_test.go":      "package n\n\nimport (\n\t\"os/exec\"\n\t\"testing\"\n\n\t\"example.com/m/m\"\n)\n\nfunc TestTwice(t *testing.T) {\n\tif m.Twice(3) != 6 {\n\t\tt.Fatal(\"not twice\")\n\t}\n}\n\nfunc TestWhatItBuilds(t *testing.T) {\n\tcmd := exec.Command(\"go\", \"test\", \"-count=1\", \"-run\", \"TestTwice\", \"./m/\")\n\tcmd.Dir = \"..\"\n\tif out, err := cmd.CombinedOutput(); err != nil {\n\t\tt.Fatalf(\"%s\", out)\n\t}\n}\n",
 }
 
 func change(from, to string) string {
@@ -26,6 +31,11 @@ func change(from, to string) string {
 const (
 	line = "func Twice(n int) int { return n + n }"
 	why  = "# why: a test\n"
+)
+
+const (
+	deletion = "diff --git a/m/more.go b/m/more.go\ndeleted file mode 100644\n--- a/m/more.go\n+++ /dev/null\n@@ -1,3 +0,0 @@\n-package m\n-\n-func init() { ready = true }\n"
+	addition = "diff --git a/m/zero.go b/m/zero.go\nnew file mode 100644\n--- /dev/null\n+++ b/m/zero.go\n@@ -0,0 +1,3 @@\n+package m\n+\n+func init() { ready = false }\n"
 )
 
 // setup writes the module and the patches into a new repository.
@@ -66,10 +76,14 @@ func TestRunnerTellsMutantsApart(t *testing.T) {
 		"3-survives": why + "# test: ./m/ -run TestNothing\n" + change(line, "func Twice(n int) int { return n * n }"),
 		"4-stale":    why + "# test: ./m/ -run TestTwice\n" + change("func Thrice() {}", "func Twice(n int) int { return n }"),
 		"5-broken":   why + "# test: ./m/ -run TestTwice\n" + change(line, "func Twice(n int) int { return \"\" }"),
-		"6-hangs":    why + "# test: ./m/ -run TestTwice\n" + change(line, "func Twice(n int) int { select {} }"),
+		"6-hangs":    why + "# test: ./m/ -run TestTwice -timeout 2s\n" + change(line, "func Twice(n int) int { select {} }"),
+		"7-deletes":  why + "# test: ./m/ -run TestReady\n" + deletion,
+		"8-adds":     why + "# test: ./m/ -run TestReady\n" + addition,
+		"9-nested":   why + "# test: -C n ./ -run TestTwice\n" + change(line, "func Twice(n int) int { return n * n }"),
+		"9-rebuilt":  why + "# test: -C n ./ -run TestWhatItBuilds\n" + change(line, "func Twice(n int) int { return n * n }"),
 	})
 	var out bytes.Buffer
-	r := runner{root: dir, limit: 5 * time.Second, out: &out}
+	r := runner{root: dir, limit: time.Minute, out: &out}
 	ok, err := r.run(t.Context(), 2, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +98,11 @@ func TestRunnerTellsMutantsApart(t *testing.T) {
 		`4-stale +DOES NOT APPLY `,
 		`5-broken +DOES NOT COMPILE `,
 		`6-hangs +caught `,
-		`6 mutants, 3 caught, 3 not`,
+		`7-deletes +caught `,
+		`8-adds +caught `,
+		`9-nested +caught .*go test -C n \./ -run TestTwice\n`,
+		`9-rebuilt +caught `,
+		`10 mutants, 7 caught, 3 not`,
 	} {
 		if !regexp.MustCompile(want).MatchString(out.String()) {
 			t.Errorf("no %q in:\n%s", want, out.String())
@@ -118,10 +136,14 @@ func TestRunnerRefusesTestsThatProveNothing(t *testing.T) {
 	for name, test := range map[string]struct {
 		patch, want string
 	}{
-		"no reason":      {"# test: ./m/\n" + good, "# why:"},
-		"no test line":   {why + good, "# test:"},
-		"runs no test":   {why + "# test: ./m/ -run TestGone\n" + good, "runs no test"},
-		"red without it": {why + "# test: ./gone/\n" + good, "fails without any patch"},
+		"no reason":       {"# test: ./m/\n" + good, "# why:"},
+		"no test line":    {why + good, "# test:"},
+		"runs no test":    {why + "# test: ./m/ -run TestGone\n" + good, "runs no test"},
+		"red without it":  {why + "# test: ./m/ -run TestReady -count=0x\n" + good, "fails without any patch"},
+		"no such package": {why + "# test: ./gone/\n" + good, "does not compile without any patch"},
+		"no package":      {why + "# test: -run TestTwice\n" + good, "does not begin with one package"},
+		"many packages":   {why + "# test: ./...\n" + good, "more than one package"},
+		"two packages":    {why + "# test: ./m/ ./n/\n" + good, "more than one package"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

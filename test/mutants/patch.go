@@ -14,7 +14,44 @@ type patch struct {
 	path  string // absolute
 	name  string // file name without .patch
 	why   string
-	tests []string // arguments of go test, one run each
+	tests []testLine // each runs on its own
+}
+
+// binary is what go test compiles of one package.
+type binary struct {
+	module string // folder of the module, from the root; "." is that of the root itself
+	pkg    string // as go test takes it, such as ./guard/
+}
+
+// testLine says which tests to run.
+type testLine struct {
+	binary
+	flags []string // of go test, such as -run and its value
+}
+
+// String is the line as the header of a patch has it.
+func (l testLine) String() string {
+	words := append([]string{l.pkg}, l.flags...)
+	if l.module != "." {
+		words = append([]string{"-C", l.module}, words...)
+	}
+	return strings.Join(words, " ")
+}
+
+// parseTestLine reads what follows "# test:".
+func parseTestLine(text string) (testLine, error) {
+	l, words := testLine{binary: binary{module: "."}}, strings.Fields(text)
+	if len(words) > 1 && words[0] == "-C" {
+		l.module, words = words[1], words[2:]
+	}
+	if len(words) == 0 || !strings.HasPrefix(words[0], "./") {
+		return testLine{}, fmt.Errorf("test line %q does not begin with one package, such as ./guard/", text)
+	}
+	l.pkg, l.flags = words[0], words[1:]
+	if strings.Contains(l.pkg, "...") || len(l.flags) > 0 && !strings.HasPrefix(l.flags[0], "-") {
+		return testLine{}, fmt.Errorf("test line %q names more than one package: write a line for each", text)
+	}
+	return l, nil
 }
 
 // readPatches reads the headers of the patches in dir whose names contain one of
@@ -65,7 +102,11 @@ func readPatch(path, name string) (patch, error) {
 			p.why = strings.TrimSpace(rest)
 		}
 		if rest, ok := strings.CutPrefix(line, "# test:"); ok {
-			p.tests = append(p.tests, strings.TrimSpace(rest))
+			test, err := parseTestLine(strings.TrimSpace(rest))
+			if err != nil {
+				return patch{}, fmt.Errorf("%s: %w", path, err)
+			}
+			p.tests = append(p.tests, test)
 		}
 	}
 	if p.why == "" {
