@@ -40,7 +40,7 @@ model: ## the guard's exhaustive model, and allocation counts: tests without the
 mutants: ## each patch of testdata/mutants must turn a test red
 	go run ./test/mutants
 
-fuzz: ## every Fuzz function: 30 s each with CI=true, else 3 s; two at a time
+fuzz: ## every Fuzz function: 10 s each with CI=true, else 3 s; two at a time
 	@test/fuzz
 
 demo: ## the demo as an end-to-end test
