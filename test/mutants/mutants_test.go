@@ -157,6 +157,16 @@ func TestRunnerRefusesTestsThatProveNothing(t *testing.T) {
 	}
 }
 
+func TestRunnerThatTrustsTheTests(t *testing.T) {
+	t.Parallel()
+	dir := setup(t, map[string]string{"it": why + "# test: ./m/ -run TestGone\n" + change(line, "func Twice(n int) int { return n * n }")})
+	var out bytes.Buffer
+	r := runner{root: dir, limit: time.Minute, trusts: true, out: &out}
+	if ok, err := r.run(t.Context(), 1, nil); err != nil || ok || !strings.Contains(out.String(), "SURVIVED") {
+		t.Errorf("ok %v, error %v, printed:\n%s", ok, err, out.String())
+	}
+}
+
 func TestRunnerWantsAPatch(t *testing.T) {
 	dir := setup(t, nil)
 	r := runner{root: dir, out: &bytes.Buffer{}}
