@@ -16,18 +16,24 @@ count := $(if $(filter true,$(CI)),-count=1)
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
 
-build: ## compile and vet everything
+# Tests are compiled with -vet=off: the linter has vetted them, more strictly.
+build: ## compile everything
 	go build ./...
-	go vet ./...
 
-test: ## every suite, one after the other; the last lines are go test's
-	@test/suites build lint floors quick model mutants fuzz demo npm console conformance operator cluster race leaks
+# In the first lane are suites that compute, in the second those that wait for what
+# real servers, browsers and clusters do. The first ones are nice: they leave a core
+# to the second whenever it wants one, so that it meets no load that it would not
+# meet alone. leaks is last: it reads what all the others left.
+test: ## every suite; the last lines are go test's
+	@go run ./test/suites build floors quick \
+		'lint model mutants fuzz | demo npm console conformance operator cluster' race leaks
 
 lint: ## golangci-lint with .golangci.yml, built on first use
-	@test/lint $(GOLANGCI_LINT)
+	@nice test/lint $(GOLANGCI_LINT)
 
+# Its tests read the sources, so the race detector would find nothing.
 floors: ## imports only point down, and the other rules of the house
-	go test $(count) .
+	go test -vet=off $(count) .
 
 quick: ## formatting, scripts, generated pages
 	@test/quick
@@ -35,13 +41,13 @@ quick: ## formatting, scripts, generated pages
 # The race detector makes these tests fifty times slower, or changes what they
 # count. Packages that have such tests say so with a build constraint.
 model: ## the guard's exhaustive model, and allocation counts: tests without the race detector
-	RECLOSER_EXHAUSTIVE=1 go test $(count) -timeout 20m $(sort ./guard/ $(addprefix ./,$(dir $(shell git grep --untracked -lE '^//go:build !race' -- '*_test.go' ':!operator'))))
+	RECLOSER_EXHAUSTIVE=1 nice go test -vet=off $(count) -timeout 20m $(sort ./guard/ $(addprefix ./,$(dir $(shell git grep --untracked -lE '^//go:build !race' -- '*/*_test.go' ':!operator'))))
 
 mutants: ## each patch of testdata/mutants must turn a test red
-	go run ./test/mutants
+	nice go run ./test/mutants
 
 fuzz: ## every Fuzz function: 10 s each with CI=true, else 3 s; two at a time
-	@test/fuzz
+	@nice test/fuzz
 
 demo: ## the demo as an end-to-end test
 	@test/demo
@@ -61,8 +67,10 @@ operator: ## what is generated of the operator, and its chart
 cluster: ## the operator's tests, against a real control plane; built on first use
 	@test/cluster-suite
 
+# A program that ends waits for reports of its other threads, a second when nothing
+# else is said, and some tests start hundreds of programs.
 race: ## all Go tests with the race detector; those of test/faults leave what they showed
-	RECLOSER_ARTIFACTS=$(CURDIR)/test-artifacts go test -race $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
+	GORACE=atexit_sleep_ms=50 RECLOSER_ARTIFACTS=$(CURDIR)/test-artifacts go test -race -vet=off $(count) -timeout $(RACE_TIMEOUT) $(PKGS)
 
 leaks: ## no credential in anything that the suites before it left in test-artifacts
 	@test/leaks
