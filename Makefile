@@ -20,13 +20,13 @@ help: ## this list
 build: ## compile everything
 	go build ./...
 
-# In the first lane are suites that compute, in the second those that wait for what
-# real servers, browsers and clusters do. The first ones are nice: they leave a core
-# to the second whenever it wants one, so that it meets no load that it would not
-# meet alone. leaks is last: it reads what all the others left.
+# In one lane are suites that compute, in the other those that wait for what real
+# servers, browsers and clusters do. The first ones are nice: they leave a core to the
+# others whenever they want one, so that these meet no load that they would not meet
+# alone. leaks is last: it reads what all the others left.
 test: ## every suite; the last lines are go test's
 	@go run ./test/suites build floors quick \
-		'lint model mutants fuzz | demo npm console conformance operator cluster' race leaks
+		'lint model mutants | demo npm console conformance operator cluster' 'fuzz | race' leaks
 
 lint: ## golangci-lint with .golangci.yml, built on first use
 	@nice test/lint $(GOLANGCI_LINT)

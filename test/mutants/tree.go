@@ -101,8 +101,8 @@ func (t *tree) env() []string {
 // compile makes the test binary of a package.
 func (t *tree) compile(ctx context.Context, b binary) (path, output string, err error) {
 	path = filepath.Join(t.dir, strings.ReplaceAll(filepath.ToSlash(b.module+"/"+b.pkg), "/", "_")+".test")
-	// Nobody debugs it, and linking without what a debugger wants is quicker.
-	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-o", path, b.pkg)
+	// It runs for a moment and nobody debugs it: what compiles and links quickest.
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-gcflags=-N -l -dwarf=false", "-ldflags=-w", "-o", path, b.pkg)
 	cmd.Dir = filepath.Join(t.root, b.module)
 	cmd.Env = t.env()
 	out, err := cmd.CombinedOutput()
