@@ -211,14 +211,18 @@ func (c *Client) Renew(ctx context.Context) (auth.Outcome, error) { return c.con
 
 // Facts returns what is known of the backend now.
 func (c *Client) Facts() Facts {
-	f := Facts{Name: c.o.Name, Guard: c.conn.guard.State(), Credential: c.conn.source.Facts()}
+	f := Facts{Name: c.o.Name}
+	// A call fails because the guard gave up, and that because a renewal failed: the
+	// ends are read first, so that none is without what led to it.
+	c.conn.facts.read(&f)
+	f.Guard = c.conn.guard.State()
+	f.Credential = c.conn.source.Facts()
 	if b := c.own.now.Load(); b != nil {
 		f.Session = true
 	}
 	if r := c.revision.Load(); r != nil {
 		f.Revision = *r
 	}
-	c.conn.facts.read(&f)
 	if edge, ok := c.conn.edge.(*stdio); ok {
 		f.Process = edge.facts()
 	}

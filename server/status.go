@@ -129,8 +129,10 @@ func (s *Server) Status() status.Status {
 
 // facts collects what is known of one backend.
 func (s *Server) facts(b *served, now time.Time) status.Facts {
-	f, v := b.client.Facts(), s.monitor.Verdict(b.Name)
-	c := s.catalog.Facts(b.Name)
+	// What follows from something is read before it: a probe fails because a renewal
+	// did. Read the other way around, the probe could have failed for nothing known.
+	v, c := s.monitor.Verdict(b.Name), s.catalog.Facts(b.Name)
+	f := b.client.Facts()
 	requests, failed, since := b.record.Recent(now)
 	out := status.Facts{
 		RecentRequests: requests, RecentFailures: failed, AnsweredSince: since,
