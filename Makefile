@@ -16,14 +16,13 @@ count := $(if $(filter true,$(CI)),-count=1)
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 14
 
-# Tests are compiled with -vet=off: the linter has vetted them, more strictly.
+# Nothing here vets, and tests are compiled with -vet=off: the linter does it once.
 build: ## compile everything
 	go build ./...
 
 # In one lane are suites that compute, in the other those that wait for what real
-# servers, browsers and clusters do. The first ones are nice: they leave a core to the
-# others whenever they want one, so that these meet no load that they would not meet
-# alone. leaks is last: it reads what all the others left.
+# servers, browsers and clusters do. The first ones are nice: they give way to the
+# others, which have deadlines. leaks is last: it reads what all the others left.
 test: ## every suite; the last lines are go test's
 	@go run ./test/suites build floors quick \
 		'lint model mutants fuzz | demo npm console conformance operator cluster' race leaks

@@ -11,6 +11,57 @@ import (
 	"time"
 )
 
+// moreTest wants to run in the folder of its package, and leaves a file there when it
+// fails, as property tests do that are not told otherwise.
+const moreTest = `package m
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+var keepNothing = flag.Bool("rapid.nofailfile", false, "")
+
+func TestReady(t *testing.T) {
+	if _, err := os.Stat("testdata/input"); err != nil {
+		t.Fatal(err)
+	}
+	if ready {
+		return
+	}
+	if !*keepNothing {
+		_ = os.WriteFile("testdata/left", nil, 0o644)
+	}
+	t.Fatal("not ready")
+}
+`
+
+// nestedTest is in a module of its own, and one of its tests runs the go command.
+const nestedTest = `package n
+
+import (
+	"os/exec"
+	"testing"
+
+	"example.com/m/m"
+)
+
+func TestTwice(t *testing.T) {
+	if m.Twice(3) != 6 {
+		t.Fatal("not twice")
+	}
+}
+
+func TestWhatItBuilds(t *testing.T) {
+	cmd := exec.Command("go", "test", "-count=1", "-run", "TestTwice", "./m/")
+	cmd.Dir = ".."
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+}
+`
+
 // files of a small module with one function and one test.
 var module = map[string]string{
 	"go.mod":           "module example.com/m\n\ngo 1.26\n",
@@ -18,10 +69,10 @@ var module = map[string]string{
 	"m/m_test.go":      "package m\n\nimport \"testing\"\n\nfunc TestTwice(t *testing.T) {\n\tif Twice(3) != 6 {\n\t\tt.Fatal(\"not twice\")\n\t}\n}\n\nfunc TestNothing(t *testing.T) {}\n",
 	"m/more.go":        "package m\n\nfunc init() { ready = true }\n",
 	"m/ready.go":       "package m\n\nvar ready bool\n",
-	"m/more_test.go":   "package m\n\nimport (\n\t\"os\"\n\t\"testing\"\n)\n\nfunc TestReady(t *testing.T) {\n\tif !ready {\n\t\tt.Fatal(\"not ready\")\n\t}\n\tif _, err := os.Stat(\"testdata/input\"); err != nil {\n\t\tt.Skip(\"runs elsewhere\")\n\t}\n}\n",
+	"m/more_test.go":   moreTest,
 	"m/testdata/input": "kept\n",
 	"n/go.mod":         "module example.com/n\n\ngo 1.26\n\nrequire example.com/m v0.0.0\n\nreplace example.com/m => ../\n",
-	"n/n_test.go":      "package n\n\nimport (\n\t\"os/exec\"\n\t\"testing\"\n\n\t\"example.com/m/m\"\n)\n\nfunc TestTwice(t *testing.T) {\n\tif m.Twice(3) != 6 {\n\t\tt.Fatal(\"not twice\")\n\t}\n}\n\nfunc TestWhatItBuilds(t *testing.T) {\n\tcmd := exec.Command(\"go\", \"test\", \"-count=1\", \"-run\", \"TestTwice\", \"./m/\")\n\tcmd.Dir = \"..\"\n\tif out, err := cmd.CombinedOutput(); err != nil {\n\t\tt.Fatalf(\"%s\", out)\n\t}\n}\n",
+	"n/n_test.go":      nestedTest,
 }
 
 func change(from, to string) string {
@@ -114,6 +165,9 @@ func TestRunnerTellsMutantsApart(t *testing.T) {
 		if err != nil || string(have) != text {
 			t.Errorf("%s was changed: %v", name, err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "m/testdata/left")); err == nil {
+		t.Error("a test that failed left a file in the tree")
 	}
 }
 
